@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an acknowledgement does to the sender: windows, round trips, and bytes that are done with.
+#include <algorithm>
+
+#include "tcpip/impl.h"
+
+namespace stackrig::tcpip {
+
+// False where the segment is to be dropped.
+bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
+  if (seq_gt(s.ack, t.snd_max)) {
+    ++c->bad_ack;
+    challenge(t);
+    return false;
+  }
+  // RFC 5961 5.2: an ACK older than any window that the peer ever offered is a guess.
+  if (seq_lt(s.ack, t.snd_una - t.max_snd_wnd)) {
+    ++c->bad_ack;
+    challenge(t);
+    return false;
+  }
+  if (seq_gt(s.ack, t.snd_una)) {
+    update_window(t, s);
+    // Past the last loss: `recover` says nothing any more, and after 2 GiB it would lie ahead.
+    if (t.has(kLossSeen) && seq_gt(s.ack, t.recover)) t.flags &= ~kLossSeen;
+    on_new_ack(t, s);
+    return true;
+  }
+  // RFC 5681 2: a duplicate says nothing but "something arrived".
+  const bool duplicate = s.ack == t.snd_una && s.len == 0 && !s.fin() && t.outstanding() != 0 &&
+                         (std::uint32_t{s.window} << t.snd_wscale) == t.snd_wnd;
+  if (s.ack == t.snd_una) {
+    update_window(t, s);
+    // A window that shrank to nothing over what is in flight: each retransmission is a probe, and a
+    // peer that answers probes is not given up (RFC 9293 3.8.6.1).
+    if (t.snd_wnd == 0) t.retransmits = 0;
+  }
+  if (duplicate && t.timer_kind != TimerKind::persist) on_duplicate_ack(t);
+  return true;
+}
+
+void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
+  const bool newer = seq_lt(t.snd_wl1, s.seq) || (t.snd_wl1 == s.seq && seq_le(t.snd_wl2, s.ack));
+  if (t.timer_kind == TimerKind::persist) t.retransmits = 0;  // the peer answers its probes
+  if (!newer) return;
+  const std::uint32_t window = std::uint32_t{s.window} << t.snd_wscale;
+  t.snd_wl1 = s.seq;
+  t.snd_wl2 = s.ack;
+  if (window == t.snd_wnd) return;
+  const bool opened = window > t.snd_wnd;
+  t.snd_wnd = window;
+  t.max_snd_wnd = std::max(t.max_snd_wnd, window);
+  if (!opened) return;
+  if (t.queued != 0 || t.has(kFinQueued)) t.flags |= kOutput;
+  if (t.timer_kind == TimerKind::persist) {
+    stop_timer(t);
+    t.backoff = 0;
+    // A probe's byte may be out already; from now on it is like any other.
+    if (t.outstanding() != 0) start_retransmit_timer(t);
+  }
+}
+
+void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
+  const std::uint32_t all = s.ack - t.snd_una;
+  const auto data = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, t.queued));
+  measure(t, s);
+  if (t.has(kRecovery)) {
+    t.snd_una = s.ack;
+    if (seq_lt(t.snd_nxt, s.ack)) t.snd_nxt = s.ack;
+    on_ack_in_recovery(t, s.ack, all);
+  } else {
+    // A window that was not used is no reason to grow it (RFC 7661 4.1: half of it in slow start).
+    const std::uint32_t used = t.outstanding();
+    const bool full = t.cc.cwnd < t.cc.ssthresh ? 2 * used >= t.cc.cwnd : used + t.mss >= t.cc.cwnd;
+    t.snd_una = s.ack;
+    if (seq_lt(t.snd_nxt, s.ack)) t.snd_nxt = s.ack;
+    if (full) congestion::on_ack(t.cc, config.congestion_control, all, t.mss);
+    t.dup_acks = 0;
+  }
+  if (t.timer_kind != TimerKind::persist) {
+    t.backoff = t.retransmits = 0;
+    if (t.snd_una == t.snd_max) {
+      stop_timer(t);
+    } else if (!t.has(kRecovery) || t.timer_kind == TimerKind::none) {
+      start_retransmit_timer(t);
+    }
+  }
+  t.queued -= data;
+  const bool fin = all > data;
+  if (t.queued > t.in_flight() || (t.has(kFinQueued) && !fin)) t.flags |= kOutput;
+  if (data != 0) release_acked(t, data);
+  if (fin && !t.has(kDead)) fin_acked(t);
+}
+
+// RFC 6298, one sample per round trip. Where something was sent twice, only a timestamp tells what
+// was answered (Karn; RFC 7323 4).
+void Stack::Impl::measure(Tcb& t, const SegmentIn& s) {
+  if (!t.has(kRttRunning) || seq_lt(s.ack, t.rtt_seq)) return;
+  std::uint32_t sample = us - t.rtt_sent_us;
+  if (t.has(kRttTainted)) {
+    const std::uint32_t clock_ms = ms - (s.ts_echo - t.ts_offset);
+    if (!s.has_timestamps || s.ts_echo == 0 || clock_ms > kMaxRtoUs / 1000) {
+      t.flags &= ~(kRttRunning | kRttTainted);
+      return;
+    }
+    sample = clock_ms * 1000;
+  }
+  t.flags &= ~(kRttRunning | kRttTainted);
+  t.rtt.sample(sample, static_cast<std::uint32_t>(config.min_rto / nmio::kMicrosecond));
+}
+
+// `bytes` more of the stream are acknowledged. Calls owners and the application.
+void Stack::Impl::release_acked(Tcb& t, std::uint32_t bytes) {
+  t.head_offset += bytes;
+  while (t.write_count != 0) {
+    const Write w = write_at(t, 0);
+    if (t.head_offset < w.bytes) {
+      w.owner->acked(w.cookie, t.head_offset);
+      return;
+    }
+    t.head_offset -= w.bytes;
+    t.write_head = static_cast<std::uint8_t>((t.write_head + 1) % kMaxWrites);
+    --t.write_count;
+    w.owner->acked(w.cookie, w.bytes);
+    w.owner->released(w.cookie);
+    if (t.on_sent != nullptr) t.on_sent(t.app, t, w.cookie);
+    if (t.has(kDead) || t.head_offset == 0) return;
+  }
+}
+
+}  // namespace stackrig::tcpip

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcpip/congestion.h"
+
+#include <algorithm>
+
+namespace stackrig::tcpip::congestion {
+namespace {
+
+/// No window grows beyond what a sequence number can tell apart (RFC 7323 2.2: 2^30).
+constexpr std::uint32_t kMaxWindow = std::uint32_t{1} << 30;
+
+std::uint32_t half(std::uint32_t in_flight, std::uint32_t mss) {
+  return std::max(in_flight / 2, 2 * mss);  // RFC 5681 equation (4)
+}
+
+}  // namespace
+
+void start(Congestion& c, std::uint32_t mss, std::uint32_t segments) {
+  // RFC 6928: with a large MSS the limit is in bytes, two segments at least.
+  const std::uint32_t bytes = std::max(2 * mss, segments * std::uint32_t{1460});
+  c = {};
+  c.cwnd = segments <= 1 ? mss : std::min(segments * mss, bytes);
+}
+
+void on_ack(Congestion& c, CongestionControl, std::uint32_t bytes, std::uint32_t mss) {
+  if (c.cwnd >= kMaxWindow) return;
+  if (c.cwnd < c.ssthresh) {
+    c.cwnd += std::min(bytes, 2 * mss);  // slow start; RFC 3465 with L = 2
+    return;
+  }
+  c.acked += bytes;
+  if (c.acked >= c.cwnd) {
+    c.acked -= c.cwnd;
+    c.cwnd += mss;
+  }
+}
+
+void on_loss(Congestion& c, CongestionControl, std::uint32_t in_flight, unsigned dup_acks,
+             std::uint32_t mss) {
+  c.ssthresh = half(in_flight, mss);
+  c.cwnd = c.ssthresh + dup_acks * mss;  // RFC 5681 3.2 step 3
+  c.acked = 0;
+}
+
+void on_dup_ack(Congestion& c, std::uint32_t mss) {
+  c.cwnd = std::min(c.cwnd + mss, kMaxWindow);
+}
+
+void on_partial_ack(Congestion& c, std::uint32_t bytes, std::uint32_t mss) {
+  c.cwnd -= std::min(c.cwnd, bytes);
+  if (bytes >= mss) c.cwnd += mss;
+  c.cwnd = std::max(c.cwnd, mss);
+}
+
+void on_recovered(Congestion& c, CongestionControl kind, std::uint32_t in_flight,
+                  std::uint32_t mss) {
+  c.acked = 0;
+  if (kind == CongestionControl::reno) {
+    c.cwnd = c.ssthresh;  // RFC 5681 3.2 step 6
+    return;
+  }
+  // RFC 6582 3.2 step 3, option (1): no burst where little is in flight.
+  c.cwnd = std::min(c.ssthresh, std::max(in_flight, mss) + mss);
+}
+
+void on_rto(Congestion& c, CongestionControl, std::uint32_t in_flight, bool first,
+            std::uint32_t mss) {
+  // RFC 5681 3.1: a segment that is timed out again leaves ssthresh alone.
+  if (first) c.ssthresh = half(in_flight, mss);
+  c.cwnd = mss;
+  c.acked = 0;
+}
+
+void on_idle_restart(Congestion& c, std::uint32_t mss, std::uint32_t segments) {
+  c.cwnd = std::min(c.cwnd, std::max(segments, 1U) * mss);
+}
+
+}  // namespace stackrig::tcpip::congestion

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of this folder share: one stack's state, and the functions on it, by file.
+//
+// The packet's way: ingress.cc finds its connection; listen.cc, opening.cc, synchronised.cc and
+// time_wait.cc are what each state makes of it; ack.cc and loss.cc act on its acknowledgement;
+// reassembly.cc takes its bytes to the application; egress.cc sends what may be sent; control.cc
+// sends segments without data; timers.cc is what happens when nothing comes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "ip/interface.h"
+#include "tcpip/held.h"
+#include "tcpip/isn.h"
+#include "tcpip/listeners.h"
+#include "tcpip/segment_in.h"
+#include "tcpip/stack.h"
+#include "tcpip/syn_cookie.h"
+#include "tcpip/table.h"
+#include "tcpip/tcb.h"
+#include "tcpip/time_wait.h"
+#include "timer/wheel.h"
+#include "wire/checksum.h"
+
+namespace stackrig::tcpip {
+
+using nmio::ChunkId;
+using nmio::kNoChunk;
+
+/// Payload begins here in a chunk of the pool that we fill: headers, and what a device keeps before
+/// the frame, fit in front.
+inline constexpr std::uint32_t kPayloadAt = 192;
+/// An MSS below this is taken for this: a peer that asks for a byte at a time makes work, not
+/// progress.
+inline constexpr std::uint16_t kMinMss = 216;
+inline constexpr std::uint16_t kDefaultMss = 536;  ///< RFC 9293 3.7.1, where the peer names none
+inline constexpr unsigned kDupAckThreshold = 3;    ///< RFC 5681
+inline constexpr std::uint32_t kPawsValidMs = 24u * 24 * 3600 * 1000;  ///< RFC 7323 5.5
+inline constexpr std::uint32_t kMaxTsoBytes = 61440;
+
+/// A segment without data, that needs no connection: SYN, SYN-ACK, RST, the ACKs of TIME_WAIT.
+struct Control {
+  FlowKey key;
+  wire::MacAddress to;
+  Seq seq = 0;
+  Seq ack = 0;
+  std::uint8_t flags = 0;
+  std::uint16_t window = 0;
+  std::uint16_t mss = 0;  ///< 0: no option
+  std::uint8_t window_scale = kNoWindowScale;
+  bool timestamps = false;
+  std::uint32_t ts_value = 0;
+  std::uint32_t ts_echo = 0;
+};
+
+/// What both ends agreed on in their SYNs.
+struct Agreed {
+  std::uint16_t mss = kDefaultMss;
+  std::uint8_t peer_scale = kNoWindowScale;
+  bool timestamps = false;
+  std::uint32_t ts_value = 0;
+};
+
+struct Stack::Impl {
+  Impl(const Config& c, nmio::PacketMemory& m, nmio::TxBatch& o);
+  ~Impl();
+
+  // --- stack.cc ---
+  void init(Time now);
+  void set_time(Time now);
+
+  // --- connections.cc: control blocks, and the list of work ---
+  Tcb* allocate();
+  void free_slot(Tcb& t);
+  void enter_table(Tcb& t);
+  /// What the flow's packets are for: a control block, an entry in TIME_WAIT, or nothing.
+  [[nodiscard]] Ref lookup(const FlowKey& key, std::uint32_t hash) {
+    return table.find(hash, [&](Ref r) {
+      return r.is_time_wait() ? time_wait[r.index()].key == key : tcbs[r.index()].key() == key;
+    });
+  }
+  /// The connection is over: out of the table, everything given back, the application told.
+  void end(Tcb& t, Ended why);
+  /// Nothing more is said on the wire: it ends normally, once the reader has taken what it left.
+  void end_when_read(Tcb& t);
+  void count_established(Tcb& t);
+  void leave_backlog(Tcb& t);
+  /// Work that waits: output, acknowledgements, slots to free. First come, first served.
+  void list(Tcb& t);
+  void drain();
+  bool work(Tcb& t);
+  Result connect(Tcb& t, wire::Endpoint remote, Time now);
+  bool pick_port(Tcb& t, wire::Endpoint remote);
+  [[nodiscard]] bool may_reopen(const TimeWaitEntry& old) const;
+  Result write(Tcb& t, ByteOwner& content, std::uint64_t cookie, std::uint64_t bytes);
+  Result close(Tcb& t);
+  Write& write_at(Tcb& t, unsigned i) {
+    const unsigned at = (t.write_head + i) % kMaxWrites;
+    return at < Tcb::kInlineWrites ? t.writes[at] : more_write(t, at);
+  }
+  Write& more_write(Tcb& t, unsigned at);
+  void touched(Tcb& t);
+  void listener_gone(Tcb& t);
+
+  // --- ingress.cc ---
+  void input(std::span<const nmio::RxPacket> burst);
+  void receive(const nmio::RxPacket& p, std::uint32_t hash, bool hashed);
+  bool parse(const nmio::RxPacket& p, const ip::Datagram& d, SegmentIn& s);
+  void process(SegmentIn& s);
+  void to_tcb(Tcb& t, SegmentIn& s);
+  void finish(Tcb& t);
+
+  // --- listen.cc: no connection yet ---
+  void on_no_connection(SegmentIn& s);
+  void on_listen(Tcb& listener, SegmentIn& s, const TimeWaitEntry* old);
+  void answer_with_cookie(const SegmentIn& s, const Agreed& a);
+  bool accept_cookie(Tcb& listener, SegmentIn& s);
+  Agreed agree(const SegmentIn& s) const;
+  void adopt(Tcb& t, const Tcb& listener);
+  void open_passive(Tcb& t, const Tcb& listener, const SegmentIn& s, const Agreed& a);
+  bool tell_accepted(Tcb& t);
+
+  // --- opening.cc: SYN_SENT, SYN_RECEIVED ---
+  void on_syn_sent(Tcb& t, SegmentIn& s);
+  void on_syn_received(Tcb& t, SegmentIn& s);
+  bool is_cookie_for(Tcb& t, const SegmentIn& s);
+  void established(Tcb& t, SegmentIn& s);
+  void apply(Tcb& t, const Agreed& a);
+  bool send_syn(Tcb& t);
+
+  // --- synchronised.cc ---
+  bool fast_path(Tcb& t, SegmentIn& s);
+  void on_synchronised(Tcb& t, SegmentIn& s);
+  bool acceptable(Tcb& t, SegmentIn& s);
+  bool paws_fails(Tcb& t, const SegmentIn& s) const;
+  void trim(Tcb& t, SegmentIn& s);
+  void after_ack(Tcb& t, SegmentIn& s);
+  void take_segment(Tcb& t, SegmentIn& s);
+  void on_fin(Tcb& t);
+  void fin_acked(Tcb& t);
+  void remember_timestamp(Tcb& t, const SegmentIn& s);
+
+  // --- ack.cc ---
+  bool on_ack(Tcb& t, const SegmentIn& s);
+  void on_new_ack(Tcb& t, const SegmentIn& s);
+  void update_window(Tcb& t, const SegmentIn& s);
+  void measure(Tcb& t, const SegmentIn& s);
+  void release_acked(Tcb& t, std::uint32_t bytes);
+
+  // --- loss.cc: what was lost, and getting over it ---
+  void on_duplicate_ack(Tcb& t);
+  void on_ack_in_recovery(Tcb& t, Seq ack, std::uint32_t bytes);
+  void on_retransmit_timeout(Tcb& t);
+  void retransmit_one(Tcb& t);
+
+  // --- reassembly.cc ---
+  void receive_data(Tcb& t, SegmentIn& s);
+  bool hold(Tcb& t, SegmentIn& s);
+  bool append_to(Hold& h, Seq seq, const std::byte* data, std::uint32_t len, bool fin);
+  void advance_over_held(Tcb& t);
+  void offer_held(Tcb& t);
+  void maybe_tell_remote_closed(Tcb& t);
+  void drop_first_held(Tcb& t);
+  void drop_last_held(Tcb& t);
+  bool drop_last_beyond_gap(Tcb& t);
+  void drop_all_held(Tcb& t);
+  std::size_t offer(Tcb& t, std::span<const std::byte> bytes);
+  void resume(Tcb& t);
+
+  // --- egress.cc ---
+  void output(Tcb& t);
+  bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write,
+                     std::uint64_t rest_of_all) const;
+  void blocked(Tcb& t);
+  /// Sends [snd_una + offset, + limit) of the stream, as far as there is room; returns bytes sent.
+  struct Place {
+    const Write* write;
+    std::uint64_t at;  ///< offset in it
+  };
+  Place place_of(Tcb& t, std::uint32_t offset);
+  std::uint32_t send_range(Tcb& t, const Place& from, std::uint32_t offset, std::uint32_t limit,
+                           bool may_fin);
+  void send_fin(Tcb& t);
+  void note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin);
+  unsigned emit(Tcb& t, std::span<Segment> segments, Seq seq, std::uint8_t last_flags,
+                std::uint32_t& bytes);
+  unsigned emit_large(Tcb& t, std::span<Segment> segments, Seq seq, std::uint8_t last_flags,
+                      std::uint32_t& bytes);
+  bool emit_one(Tcb& t, const Segment& g, Seq seq, std::uint8_t flags);
+  bool emit_gather(Tcb& t, const Segment& g, Seq seq, std::uint8_t flags);
+  bool emit_copy(Tcb& t, const Segment& g, Seq seq, std::uint8_t flags);
+  void put_pieces(const Segment& g);
+  unsigned descriptors(const Segment& g) const;
+  void give_back_frames(std::span<const Segment> segments);
+  std::byte* header(Tcb& t, std::byte* payload, std::uint32_t len, std::uint8_t flags, Seq seq,
+                    wire::PartialSum payload_sum);
+  std::uint16_t advertise(Tcb& t);
+  bool send_ack(Tcb& t);
+  bool send_bare(Tcb& t, Seq seq, std::uint8_t flags);
+  void acked_by(Tcb& t);
+
+  // --- control.cc ---
+  bool send_control(const Control& c);
+  void send_reset_for(const SegmentIn& s);
+  void send_reset(Tcb& t);
+  void challenge(Tcb& t);
+  bool challenge_allowed();
+  void fill_header(Tcb& t, const FlowKey& key, const wire::MacAddress& to);
+  std::uint16_t syn_window() const;
+
+  // --- time_wait.cc ---
+  void enter_time_wait(Tcb& t);
+  void on_time_wait(std::uint32_t index, SegmentIn& s);
+
+  // --- timers.cc ---
+  void run_timers(Time now);
+  void on_timer(Tcb& t);
+  void on_slow_timer(Tcb& t);
+  void on_persist(Tcb& t);
+  void start_timer(Tcb& t, TimerKind kind, Time at);
+  void stop_timer(Tcb& t) { t.timer_kind = TimerKind::none; }
+  void arm(Tcb& t, Time at);
+  void start_retransmit_timer(Tcb& t);
+  void schedule_ack(Tcb& t);
+  Time next_deadline() const;
+  static void on_resolved(void* context, wire::Ipv4Address next_hop, const wire::MacAddress* mac);
+
+  // --- state: what every packet needs first ---
+  nmio::PacketMemory& memory;
+  nmio::TxBatch& out;
+  Counters* c;
+  Time now = 0;
+  std::uint32_t ms = 0;    ///< the timestamp clock, and what is remembered in milliseconds
+  std::uint32_t us = 0;    ///< round trips
+  Tcb* current = nullptr;  ///< whose packet is being processed
+  std::uint32_t work_first = kNoSlot;
+  std::uint32_t work_last = kNoSlot;
+  std::uint32_t work_count = 0;
+  std::uint32_t free_first = kNoSlot;
+  std::unique_ptr<Tcb[]> tcbs;
+  ConnectionTable table;
+  std::uint64_t hash_key[2];
+  std::uint16_t tx_flags = 0;  ///< kChecksum where the device does it
+  bool tso = false;
+  bool scatter = false;
+
+  Config config;
+  ip::Interface ip;
+  timer::Wheel wheel;
+  TimeWaitRing time_wait;
+  HoldPool holds;
+  Listeners listeners;
+  SynCookies cookies;
+  Time cookies_until = 0;  ///< cookies sent before may come back until then
+  std::unique_ptr<Write[]>
+      more_writes;  ///< beyond those in the TCB, kMaxWrites - kInlineWrites each
+  std::uint32_t half_open = 0;
+  std::uint32_t max_half_open = 0;
+  std::uint32_t max_held_each = 0;
+  std::uint8_t window_scale = 0;  ///< that we offer
+  /// A bit per slot: whoever waited and is gone takes no room.
+  std::vector<std::uint64_t> waiting_for_arp;
+  std::uint64_t challenge_second = 0;
+  unsigned challenge_left = 0;
+  std::uint64_t random_state = 0;
+  std::uint32_t port_counter = 0;
+  std::array<Segment, kFetchMax> fetched;
+  Counters own_counters{};
+};
+
+}  // namespace stackrig::tcpip

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loss: found by three duplicate ACKs or by the timer, and got over by Reno or NewReno (RFC
+// 5681 3.2, RFC 6582). How much may be sent meanwhile is congestion.cc's; a scoreboard would find
+// its losses here.
+#include <algorithm>
+
+#include "tcpip/impl.h"
+
+namespace stackrig::tcpip {
+
+void Stack::Impl::on_duplicate_ack(Tcb& t) {
+  ++c->dup_acks_in;
+  if (t.has(kRecovery)) {
+    congestion::on_dup_ack(t.cc, t.mss);
+    t.flags |= kOutput;
+    return;
+  }
+  if (t.dup_acks < 255) ++t.dup_acks;
+  if (t.dup_acks < kDupAckThreshold) {
+    t.flags |= kOutput;  // limited transmit (RFC 3042): output() allows a segment for each
+    return;
+  }
+  // RFC 6582 3.2 step 2: not for what was lost together with what is recovered already (the ACK
+  // must cover more than `recover`), so that a timeout's retransmissions are not taken for new
+  // losses.
+  if (t.dup_acks != kDupAckThreshold || (t.has(kLossSeen) && seq_le(t.snd_una, t.recover))) return;
+  congestion::on_loss(t.cc, config.congestion_control, t.outstanding(), kDupAckThreshold, t.mss);
+  t.recover = t.snd_max;
+  t.flags |= kRecovery | kLossSeen | kOutput;
+  ++c->fast_retransmits;
+  retransmit_one(t);
+  start_retransmit_timer(t);
+}
+
+// snd_una has moved to `ack` by `bytes`.
+void Stack::Impl::on_ack_in_recovery(Tcb& t, Seq ack, std::uint32_t bytes) {
+  const bool all = seq_ge(ack, t.recover);
+  if (all || config.congestion_control == CongestionControl::reno) {
+    congestion::on_recovered(t.cc, config.congestion_control, t.outstanding(), t.mss);
+    t.flags &= ~kRecovery;
+    t.dup_acks = 0;
+    return;
+  }
+  // A partial ACK: the segment at its edge was lost too. The timer is started again for the first
+  // only (RFC 6582 4, "impatient"), which on_new_ack() leaves to us.
+  congestion::on_partial_ack(t.cc, bytes, t.mss);
+  t.flags |= kOutput;
+  if (t.dup_acks != 0) {
+    t.dup_acks = 0;
+    start_retransmit_timer(t);
+  }
+  // In a callback-free place: bytes below `ack` still count as queued until on_new_ack() is done.
+  t.flags |= kRetransmitOne;
+}
+
+// RFC 6298 (5.4)-(5.7), RFC 5681 3.1.
+void Stack::Impl::on_retransmit_timeout(Tcb& t) {
+  if (++t.retransmits > config.max_retransmits) {
+    send_reset(t);
+    end(t, Ended::timed_out);
+    return;
+  }
+  ++c->rto_fired;
+  congestion::on_rto(t.cc, config.congestion_control, t.outstanding(), t.retransmits == 1, t.mss);
+  t.recover = t.snd_max;
+  t.flags = (t.flags & ~kRecovery) | kLossSeen | kRttTainted;
+  t.dup_acks = 0;
+  if (t.backoff < 16) ++t.backoff;
+  // Everything counts as lost: sending goes on from the oldest byte, as the window opens again.
+  t.snd_nxt = t.snd_una;
+  retransmit_one(t);
+  start_retransmit_timer(t);
+}
+
+// The segment at snd_una, whatever the windows say.
+void Stack::Impl::retransmit_one(Tcb& t) {
+  t.flags &= ~kRetransmitOne;
+  const Seq next = t.snd_nxt;
+  t.snd_nxt = t.snd_una;
+  t.flags |= kRttTainted;
+  const auto left = static_cast<std::uint32_t>(std::min<std::uint64_t>(t.outstanding(), t.queued));
+  if (left != 0) {
+    if (send_range(t, place_of(t, 0), 0, std::min<std::uint32_t>(left, t.mss), true) == 0 &&
+        !t.has(kNotReady)) {
+      t.flags |= kOutput | kRetransmitOne;  // no room or no buffer: poll_output() tries again
+    }
+  } else if (t.has(kFinQueued) && t.outstanding() != 0) {
+    send_fin(t);
+  }
+  t.snd_nxt = seq_max(t.snd_nxt, next);
+}
+
+}  // namespace stackrig::tcpip
