@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reloader.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <exception>
+
+namespace stackrig::namestorm {
+namespace {
+
+sigset_t reload_signal() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  return set;
+}
+
+void run(const ReloadThread::Reload& reload, const ReloadThread::Tick& tick, ZoneCounters& counters,
+         const std::stop_token& stop) {
+  const sigset_t set = reload_signal();
+  constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};  // at the stop token
+  while (!stop.stop_requested()) {
+    if (tick) tick();
+    if (::sigtimedwait(&set, nullptr, &kLook) != SIGHUP) continue;
+    const auto began = std::chrono::steady_clock::now();
+    try {
+      reload(stop);
+      publish(counters.reloads, counters.reloads + 1);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+      spdlog::info("reloaded: {} zones, {} names, {} answers, in {:.1f} s", counters.zones_now,
+                   counters.names_now, counters.answers_now, took.count());
+    } catch (const std::exception& e) {
+      publish(counters.reloads_refused, counters.reloads_refused + 1);
+      spdlog::error("reload: {}; what was loaded before is still served", e.what());
+    }
+  }
+}
+
+}  // namespace
+
+void block_reload_signal() {
+  const sigset_t set = reload_signal();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+ReloadThread::ReloadThread(Reload reload, Tick tick, ZoneCounters& counters)
+    : thread_([reload = std::move(reload), tick = std::move(tick),
+               &counters](const std::stop_token& stop) { run(reload, tick, counters, stop); }) {
+}
+
+}  // namespace stackrig::namestorm
