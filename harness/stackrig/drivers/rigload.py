@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rigload: the project's own generator. One process, all wires, both loops; warms up itself; result in JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from stackrig.drivers.base import Command, Load, LoadResult, ParseError, PhaseName
+
+
+def _where(load: Load) -> list[str]:
+    argv = ["--kernel"] if load.wire == "kernel" else []
+    for uri, address in load.ports:
+        argv += ["--port", uri, "--address", address]
+    if load.ports and (many := load.whole("source_addresses", 1)) > 1:
+        argv += ["--source-addresses", str(many)]
+    for target in load.targets:
+        argv += ["--target", target]
+    for core in load.cores:
+        argv += ["--core", str(core)]
+    if load.ports:
+        argv += ["--idle", load.text("client_idle", "adaptive")]
+        argv += ["--idle-spin-us", str(load.whole("client_idle_spin_us", 50))]
+        argv += ["--tx-interval-us", str(load.whole("client_tx_interval_us", 10))]
+    return argv
+
+
+def _requests(load: Load, files: dict[str, str]) -> list[str]:
+    """Of `rigload http`; `files`: what has to be there for it."""
+    if len(load.paths) == 1:
+        argv = ["--path", load.paths[0]]
+    else:
+        listed = f"{load.folder}/paths.txt"
+        files[listed] = "\n".join(load.paths) + "\n"
+        argv = ["--paths", listed]
+    argv += ["--connections", str(load.whole("connections", 64)), "--mode", load.text("mode", "close")]
+    if held := load.whole("hold"):
+        argv += ["--hold", str(held)]
+    return [*argv, "--content-root", load.content_root]
+
+
+def _queries(load: Load) -> list[str]:
+    """Of `rigload dns`."""
+    argv = ["--queries", load.queries, "--expected", load.expected]
+    argv += ["--outstanding", str(load.whole("outstanding", 512)), "--flows", str(load.whole("flows", 16))]
+    return [*argv, "--edns"] if load.parameters.get("edns") else argv
+
+
+def _how_much(load: Load) -> list[str]:
+    loop = load.text("loop", "closed")
+    argv = ["--loop", loop]
+    if loop == "open":
+        argv += ["--rate", load.text("rate"), "--arrivals", load.text("arrivals", "poisson")]
+    argv += ["--warmup", f"{load.warmup_s:g}", "--duration", f"{load.duration_s:g}", "--seed", str(load.seed)]
+    argv += ["--check-every", str(load.whole("check_every", 64))]
+    return [*argv, "--timeout-ms", str(load.whole("timeout_ms", 5000))]
+
+
+class Rigload:
+    name = "rigload"
+    warms_up_itself = True
+
+    def refuses(self, load: Load) -> str | None:
+        if load.text("loop", "closed") == "open" and not load.parameters.get("rate"):
+            return "an open loop needs `rate`, the requests per second to offer"
+        return None
+
+    def commands(self, load: Load, phase: PhaseName, before: LoadResult | None) -> list[Command]:
+        output = f"{load.folder}/rigload.json"
+        files: dict[str, str] = {}
+        argv = [load.program, load.protocol, *_where(load)]
+        argv += _queries(load) if load.protocol == "dns" else _requests(load, files)
+        argv += [*_how_much(load), "--json", output]
+        return [Command("rigload", argv, files, output, "--ready-fd")]
+
+    def parse(self, outputs: dict[str, str], load: Load) -> LoadResult:
+        try:
+            said = json.loads(outputs["rigload"])
+            phase = next(p for p in said["phases"] if p["name"] == "measure")
+            latency: dict[str, Any] = phase["latency_ns"]
+            client: dict[str, Any] = phase.get("client") or {}
+            result = LoadResult(
+                requests=int(phase["requests_completed"]),
+                connections=int(phase["connections_completed"]),
+                body_bytes=int(phase["bytes_body"]),
+                duration_s=float(phase["duration_s"]),
+                errors={name: int(count) for name, count in phase["errors"].items()},
+                offered_rate=said.get("offered_rate"),
+                busy=client.get("busy_ratio"),
+                looks=_looks(load),
+                latency_how="rigload, from the due time"
+                if said.get("loop") == "open"
+                else "rigload, from when the request could first have gone",
+                wire_rx_bytes=phase.get("bytes_wire_rx"),
+            )
+        except StopIteration:
+            raise ParseError("rigload's JSON has no phase named measure") from None
+        except (KeyError, ValueError, TypeError) as error:
+            raise ParseError(f"rigload's JSON is not as expected: {type(error).__name__}: {error}") from None
+        buckets = (latency.get("histogram") or {}).get("buckets")
+        if buckets:
+            result.histogram = [(int(low), int(count)) for low, count in buckets]
+        result.latency_s = {
+            name: latency[name] / 1e9
+            for name in ("p50", "p90", "p99", "p999", "mean")
+            if latency.get("count")
+        }
+        return result
+
+    def version_command(self, program: str) -> list[str]:
+        return [program, "--version"]
+
+
+def _looks(load: Load) -> bool:
+    """Does its loop poll when it has nothing to do, if only for a while before it blocks?"""
+    if load.wire == "kernel":
+        return False
+    return load.text("client_idle", "adaptive") == "spin" or load.whole("client_idle_spin_us", 50) > 0
+
+
+DRIVER = Rigload()

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws an artifact's panels as a paper would print them: SVG and PNG, and an SVG for a dark page.
+
+Bars are bootstrap intervals. A hollow mark is a point that a saturated client made, a
+half-filled one a point at which neither side was saturated; a cross at the foot is a
+point whose trials were all lost. What is light and dotted is the paper's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from stackrig.claims.records import SIZES, show
+from stackrig.figures.series import Mark, Plot, Series
+from stackrig.figures.style import style_of
+from stackrig.model.base import Scalar, format_size
+from stackrig.model.metrics import Metric, metric
+from stackrig.model.paper import Value
+from stackrig.stats.interval import Interval
+
+WIDTH = 7.0
+"""Inches: two columns of a conference page, so that type keeps its size in print."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    paper: str
+    ink: str
+    faint: str
+    grid: str
+    dark: bool
+
+
+LIGHT = Theme(paper="#FFFFFF", ink="#1A1A1A", faint="#6E6E6E", grid="#E4E4E4", dark=False)
+DARK = Theme(paper="#15181D", ink="#E8E8E8", faint="#9AA0A8", grid="#2C3138", dark=True)
+
+
+def save(plots: Sequence[Plot], published: Sequence[Value], folder: Path, stem: str = "figure") -> list[Path]:
+    """stem.svg, stem.png and stem-dark.svg. The same data gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for theme, suffixes in ((LIGHT, ("svg", "png")), (DARK, ("svg",))):
+        with plt.rc_context(_settings(theme)):
+            figure = draw(plots, published, theme)
+            for suffix in suffixes:
+                path = folder / f"{stem}{'-dark' if theme.dark else ''}.{suffix}"
+                # No date and no version in the file: a figure that did not change does not differ.
+                blank: dict[str, Any] = {"Date": None, "Creator": "stackrig"} if suffix == "svg" else {}
+                figure.savefig(path, dpi=220, metadata=blank or {"Software": "stackrig"})
+                written.append(path)
+            plt.close(figure)
+    return written
+
+
+def draw(plots: Sequence[Plot], published: Sequence[Value], theme: Theme) -> Figure:
+    """The panels in two columns, one legend above them all."""
+    columns = min(2, len(plots))
+    rows = math.ceil(len(plots) / columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(WIDTH if columns == 2 else WIDTH / 2, 1.9 * rows + 0.75), squeeze=False
+    )
+    for place, plot in enumerate(plots):
+        axes = grid[place // columns][place % columns]
+        _panel(axes, plot, [value for value in published if value.panel == plot.panel.id], theme)
+    for axes in grid.flat[len(plots) :]:
+        axes.set_visible(False)
+    for row in range(rows - 1):
+        if len({plot.panel.x for plot in plots}) == 1:
+            for axes in grid[row]:
+                axes.set_xlabel("")
+    _same_height(list(zip(grid.flat, plots, strict=False)))
+    inches = _legend(figure, plots, theme)
+    height = float(figure.get_size_inches()[1])
+    figure.tight_layout(rect=(0, 0, 1, 1 - inches / height), h_pad=1.1, w_pad=1.6)
+    return figure
+
+
+def _settings(theme: Theme) -> Any:
+    return {
+        "font.family": "DejaVu Sans",
+        "font.size": 8.5,
+        "axes.titlesize": 9,
+        "axes.labelsize": 8.5,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "legend.fontsize": 8.5,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "axes.edgecolor": theme.faint,
+        "axes.labelcolor": theme.ink,
+        "text.color": theme.ink,
+        "xtick.color": theme.ink,
+        "ytick.color": theme.ink,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "savefig.facecolor": theme.paper,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "svg.hashsalt": "stackrig",
+        "svg.fonttype": "path",
+    }
+
+
+# One panel ------------------------------------------------------------------------------------------------
+
+
+def _panel(axes: Axes, plot: Plot, published: Sequence[Value], theme: Theme) -> None:
+    axes.set_title(f"({plot.panel.id}) {plot.title}", loc="left", fontweight="bold", pad=5)
+    if plot.paper:
+        axes.set_title(f"paper: {plot.paper}", loc="right", color=theme.faint, fontsize=7.5, pad=5)
+    axes.set_ylabel(plot.panel.y_label or _y_label(plot.y))
+    if plot.empty and not any(series.marks for series in plot.series):
+        axes.text(0.5, 0.5, "not in this run", transform=axes.transAxes, ha="center", color=theme.faint)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
+    _x_axis(axes, plot)
+    for place, series in enumerate(plot.series):
+        _curve(axes, plot, series, place, theme)
+    _y_axis(axes, plot.y.shown_unit == "%")
+    for value in published:
+        _reference(axes, plot, value, theme)
+
+
+def _y_label(shown: Metric) -> str:
+    if shown.shown_unit == "%":
+        return "% of the server's cores" if shown.title.startswith("Server") else "%"
+    return shown.shown_unit or shown.title
+
+
+def _x_of(plot: Plot, value: Scalar) -> float:
+    if plot.panel.x_scale == "category":
+        return float([str(one) for one in plot.x_values].index(str(value)))
+    number = float(value)
+    return math.log2(number) if plot.panel.x_scale == "log2" else number
+
+
+def _x_axis(axes: Axes, plot: Plot) -> None:
+    values = plot.x_values
+    places = [_x_of(plot, value) for value in values]
+    if plot.panel.x_scale == "log10":
+        axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels(_spaced([_tick(plot, value) for value in values], places))
+    name = plot.panel.x_label or plot.panel.x.replace("_", " ").capitalize()
+    axes.set_xlabel(f"{name} (KiB)" if _in_kib(plot) else name)
+    room = 0.06 * ((places[-1] - places[0]) or 4.0)
+    axes.set_xlim(places[0] - room, places[-1] + room)
+
+
+def _spaced(labels: Sequence[str], places: Sequence[float]) -> list[str]:
+    """Labels of ticks, but for those that would run into the one before; the last is always told."""
+    room = 0.06 * (places[-1] - places[0])
+    shown, last = [], -math.inf
+    for label, place in zip(labels, places, strict=True):
+        is_last = place == places[-1]
+        near = place - last < room or (places[-1] - place < room and not is_last)
+        shown.append("" if near else label)
+        last = last if near else place
+    return shown
+
+
+def _with_unit(plot: Plot, value: float) -> str:
+    return show(plot.panel.x, int(value)) if plot.panel.x in SIZES else f"{value:g}"
+
+
+def _in_kib(plot: Plot) -> bool:
+    """Sizes that are all whole KiB are shown as such numbers, as papers do."""
+    return plot.panel.x in SIZES and all(float(value) % 1024 == 0 for value in plot.x_values)
+
+
+def _tick(plot: Plot, value: Scalar) -> str:
+    if plot.panel.x in SIZES and not isinstance(value, str):
+        return f"{value / 1024:g}" if _in_kib(plot) else format_size(int(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _curve(axes: Axes, plot: Plot, series: Series, place: int, theme: Theme) -> None:
+    style = style_of(series.system)
+    color = style.dark if theme.dark else style.color
+    per = metric(series.metric).shown_per
+    aside = _aside(axes, place, len(plot.series))
+    for run in _unbroken(series.marks):
+        xs = [_x_of(plot, mark.x) + aside for mark, _ in run]
+        ys = [interval.value / per for _, interval in run]
+        axes.plot(xs, ys, color=color, linestyle=style.line, linewidth=1.3, zorder=3)
+        for x, (mark, interval) in zip(xs, run, strict=True):
+            bars: Any = None
+            if interval.known:
+                bars = [[(interval.value - interval.low) / per], [(interval.high - interval.value) / per]]
+            axes.errorbar(
+                [x],
+                [interval.value / per],
+                yerr=bars,
+                color=color,
+                marker=style.mark,
+                markersize=4.6,
+                markerfacecolor=theme.paper if mark.limited_by == "client" else color,
+                fillstyle="bottom" if mark.limited_by == "load" else "full",
+                markerfacecoloralt=theme.paper,
+                markeredgecolor=color,
+                markeredgewidth=1.1,
+                elinewidth=0.9,
+                capsize=2.0,
+                capthick=0.9,
+                zorder=4 + place / 100,
+            )
+    # Crosses all stand at one height: they step further aside than marks.
+    lost = [_x_of(plot, mark.x) + 2.5 * aside for mark in series.marks if mark.interval is None]
+    # At the foot of the plot, wherever that is.
+    foot = [0.04] * len(lost)
+    across: Any = axes.get_xaxis_transform()
+    axes.plot(lost, foot, color=color, linestyle="none", marker="x", markersize=5, transform=across)
+
+
+def _aside(axes: Axes, place: int, count: int) -> float:
+    """A curve's small step to the side, so that bars at one x do not hide each other."""
+    left, right = axes.get_xlim()
+    return 0.011 * (right - left) * (place - (count - 1) / 2)
+
+
+def _unbroken(marks: Sequence[Mark]) -> list[list[tuple[Mark, Interval]]]:
+    """The curve in pieces: no line leads across a point whose trials were all lost."""
+    pieces: list[list[tuple[Mark, Interval]]] = [[]]
+    for mark in marks:
+        if mark.interval is not None:
+            pieces[-1].append((mark, mark.interval))
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
+
+
+def _y_axis(axes: Axes, percent: bool) -> None:
+    highest = float(axes.dataLim.ymax)
+    top = 1.07 * highest if math.isfinite(highest) and highest > 0 else 1.0
+    axes.set_ylim(0, max(107.0, top) if percent else top)
+
+
+ALIKE = 2.5
+"""Panels of one metric get one scale unless their ranges are further apart than this."""
+
+
+def _same_height(panels: Sequence[tuple[Axes, Plot]]) -> None:
+    """Panels of one metric are read against each other: one scale for all, where it hides none of them."""
+    for name in {plot.y.title for _, plot in panels}:
+        group = [axes for axes, plot in panels if plot.y.title == name and not plot.empty]
+        tops = [axes.get_ylim()[1] for axes in group]
+        if group and max(tops) <= ALIKE * min(tops):
+            for axes in group:
+                axes.set_ylim(0, max(tops))
+
+
+# The paper's numbers --------------------------------------------------------------------------------------
+
+
+def _reference(axes: Axes, plot: Plot, value: Value, theme: Theme) -> None:
+    place = value.at.get(plot.panel.x)
+    if value.draw == "place" and isinstance(place, (int, float)):
+        _place(axes, plot, float(place), theme)
+    elif value.draw == "level" and value.value is not None and value.quantity in _drawn(plot):
+        start = place.get("at_least") if isinstance(place, dict) else None
+        _level(axes, plot, value.value / plot.y.shown_per, start, theme)
+
+
+def _drawn(plot: Plot) -> set[str]:
+    return {series.metric for series in plot.series}
+
+
+def _place(axes: Axes, plot: Plot, x: float, theme: Theme) -> None:
+    at = _x_of(plot, x)
+    left, right = axes.get_xlim()
+    if not left <= at <= right:
+        return
+    late = at > left + 0.7 * (right - left)
+    axes.axvline(at, color=theme.faint, linestyle=(0, (1, 2)), linewidth=1.0, zorder=1)
+    axes.annotate(
+        f"paper: {_with_unit(plot, x)}",
+        (at, 1.0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(-2 if late else 2, -1),
+        textcoords="offset points",
+        fontsize=7,
+        color=theme.faint,
+        ha="right" if late else "left",
+        va="top",
+    )
+
+
+def _level(axes: Axes, plot: Plot, y: float, start: float | None, theme: Theme) -> None:
+    left, right = axes.get_xlim()
+    begin = left if start is None else _x_of(plot, start)
+    since = "" if start is None else f" from {_with_unit(plot, start)} on"
+    words = f"paper: {y:.3g} {plot.y.shown_unit}{since}"
+    top = axes.get_ylim()[1]
+    if y > 2.5 * top:
+        axes.annotate(
+            f"{words} (off scale)",
+            (0.98, 0.98),
+            xycoords="axes fraction",
+            fontsize=7,
+            color=theme.faint,
+            ha="right",
+            va="top",
+        )
+        return
+    axes.set_ylim(0, max(top, 1.12 * y))
+    axes.plot([begin, right], [y, y], color=theme.faint, linestyle=(0, (1, 2)), linewidth=1.0, zorder=1)
+    ground = {"facecolor": theme.paper, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+    look: dict[str, Any] = {"fontsize": 7, "color": theme.faint, "bbox": ground, "zorder": 2}
+    axes.annotate(words, (begin, y), xytext=(0, 3), textcoords="offset points", **look)
+
+
+# The legend -----------------------------------------------------------------------------------------------
+
+
+def _legend(figure: Figure, plots: Sequence[Plot], theme: Theme) -> float:
+    """One for all panels, what the marks mean below it; returns the inches that it takes."""
+    systems = list(dict.fromkeys(series.system for plot in plots for series in plot.series))
+    marks = [mark for plot in plots for series in plot.series for mark in series.marks]
+    keys = []
+    if any(mark.interval and mark.interval.known for mark in marks):
+        keys.append(_key("|", theme, "95 % interval of the median"))
+    limits = {mark.limited_by for mark in marks if mark.interval}
+    if "client" in limits:
+        keys.append(_key("o", theme, "hollow: client saturated", fill="none"))
+    if "load" in limits:
+        keys.append(_key("o", theme, "half: neither side saturated", fill="bottom"))
+    if any(mark.interval is None for mark in marks):
+        keys.append(_key("x", theme, "all trials lost"))
+    height = float(figure.get_size_inches()[1])
+    for row, entries in enumerate(([_system(one, theme) for one in systems], keys)):
+        if entries:
+            legend = figure.legend(
+                handles=entries,
+                loc="upper center",
+                bbox_to_anchor=(0.5, 1 - 0.19 * row / height),
+                ncols=len(entries),
+                frameon=False,
+                handlelength=2.6 if row == 0 else 1.0,
+                fontsize=8.5 if row == 0 else 7.5,
+                labelcolor=theme.ink if row == 0 else theme.faint,
+                columnspacing=1.8,
+            )
+            figure.add_artist(legend)
+    return 0.03 + 0.19 * bool(systems) + 0.17 * bool(keys)
+
+
+def _system(name: str, theme: Theme) -> Line2D:
+    style = style_of(name)
+    color = style.dark if theme.dark else style.color
+    line: Any = style.line
+    return Line2D(
+        [], [], color=color, linestyle=line, marker=style.mark, label=name, markersize=4.6, linewidth=1.3
+    )
+
+
+def _key(mark: str, theme: Theme, label: str, fill: Literal["full", "bottom", "none"] = "full") -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color=theme.faint,
+        linestyle="none",
+        marker=mark,
+        fillstyle=fill,
+        markerfacecoloralt=theme.paper,
+        markeredgecolor=theme.faint,
+        markersize=4.6,
+        label=label,
+    )

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""analysis/figures/<paper>/<artifact>.yaml: a table or figure of a paper as data.
+
+The harness plans and runs `experiment`; the analysis draws `panels` and judges the paper's claims.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from stackrig.model.base import Model, Scalar, parse_scalars
+from stackrig.model.system import Wire
+
+TestbedClass = Literal["veth", "softnic", "lab"]
+
+
+class Profile(Model):
+    """How much of the grid is run and for how long: smoke, local, paper."""
+
+    grid: dict[str, list[Scalar]] = Field(
+        default={}, description="axes that are narrower than the experiment's"
+    )
+    systems: list[str] | None = None
+    fixed: dict[str, Scalar] = {}
+    repetitions: int = Field(default=1, ge=1)
+    warmup_s: float = Field(default=0.5, gt=0)
+    duration_s: float = Field(default=1.5, gt=0)
+
+    @field_validator("grid", "fixed", mode="before")
+    @classmethod
+    def _sizes(cls, value: object) -> object:
+        return parse_scalars(value)
+
+
+class Experiment(Model):
+    """A grid of points, every cell for every system.
+
+    Axes and fixed settings with a meaning of the harness: `nics`, `queues`, `file_size` (bytes), `mtu`,
+    `server_cores`, `client_cores`; `frames`. Every other name is a parameter of the load generator or a
+    setting of the system, in that order.
+    """
+
+    systems: list[str] = Field(min_length=1, description="`system/variant` or a bare name for the default")
+    workload: str
+    load: str = "rigload"
+    wire: Wire = Field("afxdp", description="how the load generator reaches the server")
+    server_wire: Wire | None = Field(
+        default=None, description="our systems' wire; the baselines' is the kernel's"
+    )
+    grid: dict[str, list[Scalar]] = {}
+    around: dict[str, Scalar] = Field(
+        default={},
+        description="instead of all combinations: one axis of the grid is varied at a time, the others as here",
+    )
+    fixed: dict[str, Scalar] = {}
+    profiles: dict[str, Profile]
+
+    @field_validator("grid", "around", "fixed", mode="before")
+    @classmethod
+    def _sizes(cls, value: object) -> object:
+        return parse_scalars(value)
+
+    @model_validator(mode="after")
+    def _axes(self) -> Experiment:
+        for name, profile in self.profiles.items():
+            for axis in profile.grid:
+                if axis not in self.grid:
+                    known = ", ".join(self.grid)
+                    raise ValueError(f"profile {name!r} has axis {axis!r}, which is none of {known}")
+        if self.around and set(self.around) != set(self.grid):
+            raise ValueError("`around` has to give a value for each axis of the grid, and no other")
+        for axis, values in self.grid.items():
+            if not values:
+                raise ValueError(f"axis {axis!r} has no value")
+            if axis in self.fixed:
+                raise ValueError(f"{axis!r} is both an axis and fixed")
+        return self
+
+
+class Panel(Model):
+    """One plot. `where` picks points by axis; `paper_where` the published ones."""
+
+    id: str
+    title: str
+    x: str
+    y: str | list[str]
+    where: dict[str, Scalar] = {}
+    paper_where: dict[str, Scalar] = {}
+    x_label: str = ""
+    x_scale: Literal["linear", "log2", "log10", "category"] = "linear"
+    y_scale: Literal["linear", "log10"] = "linear"
+    y_unit: str = ""
+    y_label: str = ""
+
+    @field_validator("where", "paper_where", mode="before")
+    @classmethod
+    def _sizes(cls, value: object) -> object:
+        return parse_scalars(value)
+
+
+class Needs(Model):
+    """What the artifact needs to be run at all, beyond two cores and root."""
+
+    testbed: list[TestbedClass] = ["veth"]
+    server_cores: int = 1
+    client_cores: int = 1
+    tools: list[str] = []
+
+
+class Artifact(Model):
+    schema_version: Literal[1] = Field(alias="schema")
+    id: str
+    title: str
+    paper: str
+    caption: str
+    kind: Literal["figure", "table", "interface"] = "figure"
+    needs: Needs = Needs()
+    fidelity: str = Field(default="", description="one sentence: what differs here from the paper's")
+    experiment: Experiment | None = None
+    panels: list[Panel] = []
+    # Interface tables (table-3.1): what is looked up and where; read by the analysis.
+    interface: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Artifact:
+        if self.kind != "interface" and self.experiment is None:
+            raise ValueError("a figure or table needs an experiment")
+        return self

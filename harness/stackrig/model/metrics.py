@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics of a trial: name, unit, how a figure shows them, and what a saturated client makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ClientLimit = Literal["lower_bound", "unaffected", "meaningless"]
+"""What a trial's value says about the server when the client, not the server, was the bottleneck.
+
+lower_bound: the server could have done more, and this would be larger. unaffected: it still says what it
+says, of a server with idle time. meaningless: it is the client's own figure.
+"""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`unit` is that of records (SI); a figure divides by `shown_per` and says `shown_unit`."""
+
+    title: str
+    unit: str
+    shown_unit: str
+    shown_per: float
+    client_limited: ClientLimit
+
+
+METRICS: dict[str, Metric] = {
+    "goodput": Metric("Throughput", "bit/s", "Gb/s", 1e9, "lower_bound"),
+    "requests_rate": Metric("Requests", "1/s", "thousand/s", 1e3, "lower_bound"),
+    "connections_rate": Metric("Connections", "1/s", "thousand/s", 1e3, "lower_bound"),
+    "latency_mean": Metric("Mean latency", "s", "ms", 1e-3, "meaningless"),
+    "latency_p50": Metric("Median latency", "s", "ms", 1e-3, "meaningless"),
+    "latency_p90": Metric("90th percentile of latency", "s", "ms", 1e-3, "meaningless"),
+    "latency_p99": Metric("99th percentile of latency", "s", "ms", 1e-3, "meaningless"),
+    "latency_p999": Metric("99.9th percentile of latency", "s", "ms", 1e-3, "meaningless"),
+    "server_cpu_cores": Metric("Server cores busy", "cores", "cores", 1.0, "lower_bound"),
+    "server_cpu_percent": Metric("Server CPU utilisation", "%", "%", 1.0, "lower_bound"),
+    "server_cpu_per_request": Metric("Server CPU per request", "s", "µs", 1e-6, "unaffected"),
+    "server_cpu_per_byte": Metric("Server CPU per byte", "s/B", "ns/B", 1e-9, "unaffected"),
+    "server_busy_percent": Metric("Polling loop at work", "%", "%", 1.0, "lower_bound"),
+    "syscalls_rate": Metric("System calls", "1/s", "thousand/s", 1e3, "meaningless"),
+    "client_busy": Metric("Client at work", "ratio", "%", 1e-2, "unaffected"),
+    "machine_cpu_cores": Metric("Cores busy, whole machine", "cores", "cores", 1.0, "unaffected"),
+    "nic_tx_bytes_rate": Metric("Bytes sent by the server's NICs", "B/s", "MB/s", 1e6, "lower_bound"),
+    "nic_rx_bytes_rate": Metric("Bytes received by the server's NICs", "B/s", "MB/s", 1e6, "lower_bound"),
+    "nic_tx_packets_rate": Metric(
+        "Packets sent by the server's NICs", "1/s", "thousand/s", 1e3, "lower_bound"
+    ),
+    "nic_rx_packets_rate": Metric(
+        "Packets received by the server's NICs", "1/s", "thousand/s", 1e3, "lower_bound"
+    ),
+    "retransmits_rate": Metric("Segments sent again", "1/s", "1/s", 1.0, "unaffected"),
+    "memory_read_rate": Metric("Memory read", "bit/s", "Gb/s", 1e9, "lower_bound"),
+    "memory_write_rate": Metric("Memory written", "bit/s", "Gb/s", 1e9, "lower_bound"),
+}
+
+DERIVED: dict[str, tuple[str, str, float]] = {
+    "server_cpu_per_byte": ("server_cpu_cores", "goodput", 8.0),
+    "server_cpu_per_request": ("server_cpu_cores", "requests_rate", 1.0),
+}
+"""Metrics that follow from two others where a record does not have them: first / second * factor."""
+
+
+def metric(name: str) -> Metric:
+    """What is known of a metric; one that nobody described is shown as it is recorded."""
+    return METRICS.get(name) or Metric(name.replace("_", " "), "", "", 1.0, "unaffected")

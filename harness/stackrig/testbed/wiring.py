@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wires of a trial as plain data: names and addresses of every end. Nothing here touches the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PORTS = {"http": 80, "dns": 53}
+PREFIX_LENGTH = 24
+MAX_NICS = 64
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a point wants of the wires."""
+
+    nics: int = 1
+    queues: int = 1
+    mtu: int = 1500
+    frames: str = (
+        "mtu"  # "mtu": frames as long as the MTU really cross the wire; "offloads": the kernel's own
+    )
+    server_wire: str = "kernel"  # who answers at the server's end: kernel, afxdp, shm
+    client_wire: str = "kernel"
+    client_addresses: int = 1
+    spinning: tuple[str, ...] = ()  # roles whose process never blocks: its receive threads must go before it
+    xdp_mode: str = ""  # of the server's AF_XDP ports: native or generic; empty: what the driver can
+    link_rate: str = ""  # soft NIC only, such as 10G; empty: no cap
+
+
+@dataclass(frozen=True)
+class Nic:
+    """One "NIC": both ends of a veth pair, or of a soft NIC (then there are no interfaces)."""
+
+    index: int
+    server_interface: str
+    client_interface: str
+    server_uri: str
+    client_uri: str
+    network: str  # "10.77.0.0/24"
+    # In it: the kernel's addresses, and those of ports that the kernel does not own.
+    server_kernel: str
+    server_port: str
+    client_kernel: str
+    client_port: str
+
+    def target(self, server_wire: str) -> str:
+        return self.server_kernel if server_wire == "kernel" else self.server_port
+
+
+def nic(run_prefix: str, wiring: Wiring, index: int, generation: int = 1) -> Nic:
+    """Names and addresses of NIC `index`. `run_prefix` such as rig-3f2a-. Interface names must be unique
+    on the machine (kernel threads carry them) and at most 11 letters (theirs add a suffix)."""
+    short = run_prefix.replace("-", "")
+    # A kernel keeps TIME_WAIT for a minute, and a new client with the same address and port would run into it: every
+    # trial has addresses of its own, which come again after a hundred.
+    net = f"10.{77 + (generation - 1) % 100}.{index}"
+    many = max(1, wiring.client_addresses)
+    queues = f"queues={wiring.queues}"
+    if "shm" in (wiring.server_wire, wiring.client_wire):
+        name = f"{run_prefix}{generation}-nic{index}"
+        rate = f"&rate={wiring.link_rate}" if wiring.link_rate else ""
+        server_uri, client_uri = (f"shm:{name}?side={side}&{queues}{rate}" for side in ("server", "client"))
+        client_uri += "&lro=on"  # the client is to be the faster side, as with a real NIC's large receive
+        server_interface = client_interface = ""
+    else:
+        server_interface, client_interface = f"{short}s{index}", f"{short}c{index}"
+        server_uri = f"afxdp:{server_interface}?{queues}"
+        server_uri += f"&mode={wiring.xdp_mode}" if wiring.xdp_mode else ""
+        client_uri = f"afxdp:{client_interface}?{queues}" + (f"&addresses={many}" if many > 1 else "")
+    return Nic(
+        index,
+        server_interface,
+        client_interface,
+        server_uri,
+        client_uri,
+        network=f"{net}.0/{PREFIX_LENGTH}",
+        server_kernel=f"{net}.1",
+        server_port=f"{net}.2",
+        client_kernel=f"{net}.101",
+        client_port=f"{net}.201",
+    )

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a trial's figure is worth: was it the client's, did counters agree, did each side pay for its own.
+
+Pure functions over metrics and facts that the collectors found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackrig.drivers.base import LoadResult
+from stackrig.model.trial import Check, Metric, Validity
+
+# Of its cores' time: beyond it a closed loop measures the client. Real-time tasks get 95 % of a core at most
+# (sched_rt_runtime_us), so a client that has no time left shows some 0.95.
+SATURATED = 0.92
+OFFER_MET = 0.99
+AGREE = 0.10  # windows of NIC counters and of the generator are not the same to the millisecond
+FRAME_OVERHEAD = 78  # bytes per frame beyond its payload: Ethernet 14, IPv4 20, TCP 20 with options up to 24
+HEADERS = 1024  # bytes of an answer's headers, at most
+THREAD_PER_PACKET_S = (
+    2e-8  # a NAPI thread that receives spends at least this on a packet; hundreds of ns are usual
+)
+STEERED = 0.9  # of its packets at least
+IDLE_PACKETS = 100.0  # per second; below it there is nothing to judge
+FOREIGN = 0.05  # cores' worth of other people's work on the trial's cores
+
+
+def judge(
+    metrics: dict[str, Metric],
+    facts: dict[str, Any],
+    load: LoadResult,
+    placement: dict[str, Any],
+    wire: str,
+    link_rate: str,
+) -> Validity:
+    return Validity(
+        client_saturated=client_saturated(metrics, load),
+        offered_met=offered_met(load),
+        counters_agree=counters_agree(metrics),
+        wire_limit=wire_limit(metrics, wire, link_rate),
+        placement=placement_holds(metrics, facts, placement, wire),
+        undisturbed=undisturbed(facts),
+    )
+
+
+def client_saturated(metrics: dict[str, Metric], load: LoadResult) -> Check:
+    if load.sent is not None and load.requests < OFFER_MET * load.sent:
+        told = f"{load.sent} queries went out and {load.requests} were answered: more was offered than served"
+        return Check(value=False, evidence=told)
+    busy = metrics.get("client_busy")
+    if busy is None:
+        return Check(value=None, evidence="not checked: the client's CPU time could not be read")
+    return Check(value=busy.value >= SATURATED, evidence=f"client's cores {busy.value:.1%} busy ({busy.how})")
+
+
+def offered_met(load: LoadResult) -> Check:
+    if load.offered_rate is None:
+        return Check(value=None, evidence="not checked: a closed loop offers what is served")
+    served = load.requests / load.duration_s
+    return Check(
+        value=served >= OFFER_MET * load.offered_rate,
+        evidence=f"served {served:.0f} of {load.offered_rate:.0f} per s",
+    )
+
+
+def counters_agree(metrics: dict[str, Metric]) -> Check:
+    """Bytes of bodies at the clients against bytes that left the server's interfaces."""
+    body, requests = metrics.get("goodput"), metrics.get("requests_rate")
+    nic = metrics.get("nic_tx_bytes_rate") or metrics.get("nmio_tx_bytes_rate")
+    packets = metrics.get("nic_tx_packets_rate") or metrics.get("nmio_tx_packets_rate")
+    if body is None or requests is None or nic is None or packets is None:
+        return Check(
+            value=None, evidence="not checked: bytes at the client or at the server's NICs are unknown"
+        )
+    least = body.value / 8
+    most = least + requests.value * HEADERS + packets.value * FRAME_OVERHEAD
+    holds = least * (1 - AGREE) <= nic.value <= most * (1 + AGREE)
+    return Check(
+        value=holds,
+        evidence=f"NIC sent {nic.value:.4g} B/s; bodies {least:.4g} B/s, with all headers {most:.4g} at most",
+    )
+
+
+def wire_limit(metrics: dict[str, Metric], wire: str, link_rate: str) -> Check:
+    nic = metrics.get("nic_tx_bytes_rate") or metrics.get("nmio_tx_bytes_rate")
+    if not link_rate:
+        return Check(value=True, evidence=f"the wire ({wire}) has no rate of its own here")
+    if nic is None:
+        return Check(value=None, evidence="not checked: bytes at the NIC are unknown")
+    capacity = parse_rate(link_rate)
+    return Check(
+        value=nic.value * 8 <= capacity * 1.01,
+        evidence=f"{nic.value * 8:.4g} bit/s on a wire of {capacity:.4g} bit/s",
+    )
+
+
+def parse_rate(text: str) -> float:
+    """`10G` → 1e10 bit/s."""
+    scale = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    return float(text[:-1]) * scale[text[-1]] if text[-1] in scale else float(text)
+
+
+def placement_holds(
+    metrics: dict[str, Metric], facts: dict[str, Any], placement: dict[str, Any], wire: str
+) -> Check:
+    """Receive work of a side ran in that side's threads, on that side's cores."""
+    if wire == "shm":
+        return Check(value=True, evidence="no kernel between the two: each side copies for itself")
+    received, sent = metrics.get("nic_rx_packets_rate"), metrics.get("nic_tx_packets_rate")
+    if received is None or sent is None:
+        return Check(value=None, evidence="not checked: packets at the server's NICs are unknown")
+    packets = {"server": received.value, "client": sent.value}
+    told: list[str] = []
+    threads = placement.get("threads", {})
+    if placement.get("receive") == "rps":
+        return _steered(facts, packets)
+    for role in ("server", "client"):
+        cores = set(placement["cores"][role])
+        if not threads.get(role):
+            return Check(value=False, evidence=f"{role}: receive work is not in threads of its own")
+        astray = [t["name"] for t in threads[role] if not set(t["cores"]) <= cores]
+        if astray:
+            return Check(value=False, evidence=f"{role}: {astray[0]} runs outside cores {sorted(cores)}")
+        spent = facts.get(f"{role}_thread_cores", 0.0) / max(packets[role], 1.0)
+        if packets[role] > IDLE_PACKETS and spent < THREAD_PER_PACKET_S:
+            return Check(
+                value=False,
+                evidence=f"{role}: its NAPI threads spent {spent * 1e9:.1f} ns per packet received: "
+                "somebody else received them",
+            )
+        told.append(f"{role} {spent * 1e9:.0f} ns")
+    return Check(
+        value=True, evidence=f"NAPI threads on each side's cores, per packet received: {', '.join(told)}"
+    )
+
+
+def _steered(facts: dict[str, Any], packets: dict[str, float]) -> Check:
+    """With RPS: most packets of a side went up the stack on its cores. Other traffic there counts as well."""
+    for role, rate in packets.items():
+        received = facts.get(f"{role}_received_rate", 0.0)
+        if rate > IDLE_PACKETS and received < STEERED * rate:
+            return Check(
+                value=False,
+                evidence=f"{role}: {received:.0f} of its {rate:.0f} packets/s received on its cores",
+            )
+    rates = ", ".join(f"{role} {facts.get(f'{role}_received_rate', 0.0):.0f}" for role in packets)
+    return Check(value=True, evidence=f"packets/s received on each side's cores (RPS): {rates}")
+
+
+def undisturbed(facts: dict[str, Any]) -> Check:
+    told = []
+    worst = 0.0
+    for role in ("server", "client"):
+        foreign = facts.get(f"{role}_foreign_cores")
+        if foreign is None:
+            return Check(value=None, evidence="not checked: this kernel does not give CPU time by core")
+        told.append(f"{role} {foreign:+.3f}")
+        worst = max(worst, foreign)
+    stolen = facts.get("stolen_cores", 0.0)
+    evidence = f"cores' worth of others' work: {', '.join(told)}; stolen by the hypervisor {stolen:.3f}"
+    return Check(value=worst <= FOREIGN and stolen <= FOREIGN, evidence=evidence)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: the grid, the shuffled order, systems that alternate, filters."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stackrig import plan, registry
+from stackrig.errors import UserError
+from stackrig.model.base import format_size, parse_scalar
+from stackrig.model.experiment import Profile
+from stackrig.model.trial import Point
+from tests.analysis import made_up
+
+
+def make(seed: int = 1, profile: str = "local", points: tuple[str, ...] = ()) -> plan.Plan:
+    return plan.make(registry.load_artifact("figure-3.6"), profile, seed, points)
+
+
+def point(label: str, cell: int) -> Point:
+    return Point(
+        system=label, variant="v", label=label, workload="w", load="l", wire="kernel", settings={"cell": cell}
+    )
+
+
+def test_every_point_comes_once_in_each_repetition() -> None:
+    whole = make()
+    seen = Counter((t.repetition, t.point.label, str(t.point.settings)) for t in whole.trials)
+    assert set(seen.values()) == {1}
+    assert len(whole.trials) % whole.repetitions == 0
+    assert [t.order for t in whole.trials] == list(range(len(whole.trials)))
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 8), st.integers(1, 4))
+def test_systems_alternate_and_repetitions_follow_each_other(
+    seed: int, repetitions: int, cells: int, systems: int
+) -> None:
+    rows = [[(c, point(f"s{s}", c)) for s in range(systems)] for c in range(cells)]
+    trials = plan.order(rows, repetitions, seed, Profile())
+    assert [t.repetition for t in trials] == sorted(t.repetition for t in trials)
+    runs = [
+        list(group) for _, group in groupby(trials, key=lambda t: (t.repetition, t.point.settings["cell"]))
+    ]
+    for run in runs:  # all systems of a cell stand together, each once, and are asked the same
+        assert sorted(t.point.label for t in run) == sorted(f"s{s}" for s in range(systems))
+        assert len({t.seed for t in run}) == 1
+    assert len(runs) == repetitions * cells
+
+
+def test_the_seed_decides_the_order_alone() -> None:
+    names = [[t.slug for t in make(seed).trials] for seed in (1, 1, 2)]
+    assert names[0] == names[1]
+    assert names[0] != names[2]
+    assert sorted(names[0]) == sorted(names[2])
+
+
+def test_no_system_is_always_first_in_its_cell() -> None:
+    first: Counter[str] = Counter()
+    for _, group in groupby(make().trials, key=lambda t: t.seed):
+        first[next(group).point.label] += 1
+    assert len(first) == 3
+
+
+def test_a_point_filter_takes_sizes_and_systems_as_people_write_them() -> None:
+    whole = make(points=("file_size=16KiB,nics=1", "system=sandstorm/precopy"))
+    assert {
+        (t.point.label, t.point.settings["nics"], t.point.settings["file_size"]) for t in whole.trials
+    } == {("sandstorm/precopy", 1, 16384)}
+
+
+def test_a_filter_that_matches_nothing_is_an_error() -> None:
+    with pytest.raises(UserError, match="did you mean 16KiB"):
+        make(points=("file_size=17KiB",))
+
+
+def test_workload_parameters_and_variants_reach_the_point() -> None:
+    settings = {t.point.label: t.point.settings for t in make().trials}
+    assert settings["nginx"]["mode"] == "close"
+    assert settings["nginx"]["connections"] == 64
+
+
+def test_an_axis_nobody_knows_is_an_error(project: object, artifact: Callable[..., None]) -> None:
+    artifact()
+    broken = registry.load_artifact("tiny")
+    assert broken.experiment is not None
+    experiment = broken.experiment.model_copy(update={"fixed": {"conections": 4}})
+    with pytest.raises(UserError, match=r"unknown axis or setting 'conections'; did you mean connections"):
+        plan.make(broken.model_copy(update={"experiment": experiment}), "smoke", 1)
+
+
+def test_frames_longer_than_the_mtu_need_a_kernel_client() -> None:
+    known = registry.load_artifact("figure-3.6")
+    assert known.experiment is not None
+    experiment = known.experiment.model_copy(update={"systems": ["nginx/offloads"]})
+    with pytest.raises(UserError, match="only kernel clients take"):
+        plan.make(known.model_copy(update={"experiment": experiment}), "smoke", 1)
+
+
+def test_the_soft_nic_has_no_kernel_server() -> None:
+    known = registry.load_artifact("figure-3.6")
+    assert known.experiment is not None
+    experiment = known.experiment.model_copy(update={"wire": "shm"})
+    with pytest.raises(UserError, match="soft NIC"):
+        plan.make(known.model_copy(update={"experiment": experiment}), "smoke", 1)
+
+
+@given(st.integers(1, 1 << 40))
+def test_sizes_are_spelled_exactly(size: int) -> None:
+    assert parse_scalar(format_size(size)) == size
+
+
+@pytest.mark.parametrize("name", sorted(registry.artifacts()))
+def test_every_artifact_plans_in_every_profile(name: str) -> None:
+    artifact = registry.load_artifact(name)
+    for profile in artifact.experiment.profiles if artifact.experiment else ():
+        assert plan.make(artifact, profile, 1).trials
+
+
+def test_a_size_that_may_be_two_is_refused(cli: Callable[..., Any]) -> None:
+    """16KB is 16,000 bytes to some and 16KiB to others, and it stands beside 16KiB in every figure."""
+    with pytest.raises(ValueError, match="write 16KiB, or the bytes"):
+        parse_scalar("16KB")
+    done = cli("plan", "figure-3.6", "--point", "file_size=16KB")
+    assert (done.returncode, "may mean 1000 or 1024" in done.stderr) == (2, True)
+
+
+def test_power_goes_by_the_trials_there_are(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    none = cli("plan", "figure-3.5", "--power", "5%")
+    assert (none.returncode, "no run of figure-3.5 yet" in none.stderr) == (2, True)
+    truth = {"goodput": 1e9, "server_cpu_percent": 90.0, "requests_rate": 1e4}
+    data = made_up.make(registry.load_artifact("figure-3.5"), lambda system, axes: truth, noise=0.05)
+    made_up.write(data, tmp_path / "results")
+    told = json.loads(cli("plan", "figure-3.5", "--power", "5%", "--json").stdout)["metrics"]["goodput"]
+    assert 0.03 < told["spread"] < 0.08
+    assert 10 < told["repetitions"] < 50
+    assert cli("plan", "figure-3.5", "--power", "0").returncode == 2

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local testbed: what it makes, that it is really so, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stackrig.errors import SetupError, UserError
+from stackrig.testbed import owner as owners
+from stackrig.testbed.cgroups import hierarchy
+from stackrig.testbed.local import LocalTestbed, load_inventory
+from stackrig.testbed.owner import Owner
+from stackrig.testbed.wiring import Wiring, nic
+
+
+@pytest.fixture
+def testbed(root_needed: Path) -> Iterator[LocalTestbed]:
+    with LocalTestbed(*load_inventory()) as made:
+        yield made
+
+
+def namespaces() -> set[str]:
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    return {line.split()[0] for line in listed.splitlines() if line}
+
+
+def traces(prefix: str) -> list[str]:
+    """Everything on the machine whose name begins like the run's."""
+    found = [name for name in namespaces() if name.startswith(prefix)]
+    found += [path.name for path in Path("/dev/shm").glob(f"{prefix}*")]
+    found += [path.name for path in hierarchy().base.glob(f"{prefix}*")]
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    return found + [line for line in links.splitlines() if prefix.replace("-", "") in line]
+
+
+def test_nothing_is_left_of_it(root_needed: Path) -> None:
+    with LocalTestbed(*load_inventory()) as made:
+        made.lay(Wiring(nics=2))
+        prefix = made.owner.prefix
+        assert len(traces(prefix)) >= 4
+        assert made.owner.record.exists()
+    assert traces(prefix) == []
+    assert not made.owner.record.exists()
+
+
+def test_nothing_is_left_after_an_exception(root_needed: Path) -> None:
+    prefix = ""
+    with pytest.raises(ZeroDivisionError), LocalTestbed(*load_inventory()) as made:
+        prefix = made.owner.prefix
+        made.lay(Wiring())
+        made.server.host.call(
+            "spawn", name="sleeper", argv=["sleep", "1000"], stdout="/dev/null", stderr="/dev/null",
+            cgroups=made.server.join(),
+        )  # fmt: skip
+        raise ZeroDivisionError
+    assert traces(prefix) == []
+
+
+def test_the_next_run_removes_what_a_killed_one_left(root_needed: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from stackrig.testbed.local import LocalTestbed, load_inventory\n"
+        "from stackrig.testbed.wiring import Wiring\n"
+        "with LocalTestbed(*load_inventory()) as made:\n"
+        "    made.lay(Wiring())\n"
+        "    pid = made.server.host.call('spawn', name='s', argv=['sleep', '1000'], stdout='/dev/null',\n"
+        "                                stderr='/dev/null', cgroups=made.server.join())\n"
+        "    print(made.owner.prefix, pid, flush=True)\n"
+        "    time.sleep(100)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    prefix, pid = killed.stdout.readline().split()
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    killed.stdout.close()
+    assert f"{prefix}server" in namespaces()
+    with LocalTestbed(*load_inventory()) as made:
+        assert any(f"{prefix}server" in removed for removed in made.removed_before)
+        assert traces(prefix) == []
+        assert owners.start_time(int(pid)) is None, "its server still runs"
+
+
+def test_a_living_runs_things_are_left_alone(testbed: LocalTestbed) -> None:
+    before = traces(testbed.owner.prefix)
+    assert owners.clean_up_after_the_dead() == []
+    assert traces(testbed.owner.prefix) == before
+
+
+def test_a_process_id_that_is_used_again_is_not_the_owner(root_needed: Path) -> None:
+    dead = Owner.new()
+    dead.started = "1"  # this very process, but not when the record was written
+    dead.folders.append(str(root_needed / "left"))
+    (root_needed / "left").mkdir()
+    dead.save()
+    assert not dead.alive()
+    assert owners.clean_up_after_the_dead() == [f"folder {root_needed / 'left'}"]
+
+
+def test_frames_are_of_real_size_or_the_kernels_own(testbed: LocalTestbed) -> None:
+    wires = testbed.lay(Wiring(frames="mtu"))
+    for features in wires.offloads.values():
+        assert not features["tso"] and not features["gso"] and not features["tx"]
+    wires = testbed.lay(Wiring(frames="offloads"))
+    for features in wires.offloads.values():
+        assert features["tso"] and features["gso"] and features["tx"]
+
+
+def test_congestion_control_is_what_a_connection_really_uses(testbed: LocalTestbed) -> None:
+    wires = testbed.lay(Wiring())
+    target = wires.nics[0].server_kernel
+    listener = f"import socket; s = socket.create_server(('{target}', 80)); c, _ = s.accept(); c.recv(1)"
+    testbed.server.host.call(
+        "spawn", name="l", argv=[sys.executable, "-c", listener], stdout="/dev/null", stderr="/dev/null"
+    )
+    assert testbed.server.host.call("wait_connect", name="l", address=target, port=80, seconds=5) == "ready"
+    testbed.server.host.call("stop", name="l", grace=1)
+    testbed.server.host.call(
+        "spawn", name="l", argv=[sys.executable, "-c", listener], stdout="/dev/null", stderr="/dev/null"
+    )
+    for _ in range(100):
+        try:
+            used = testbed.client.host.call("congestion_control", address=target, port=80)
+            break
+        except Exception:
+            testbed.client.host.call("window", files=[], binaries=[], begin=0, length=0.05)
+    assert used == "cubic" == wires.congestion_control["client"]
+
+
+def test_receive_work_is_in_threads_on_each_sides_cores(testbed: LocalTestbed) -> None:
+    wires = testbed.lay(Wiring(nics=2, queues=2))
+    for side in (testbed.server, testbed.client):
+        threads = wires.receive_threads[side.role]
+        assert len(threads) == 4
+        for thread in threads:
+            assert os.sched_getaffinity(thread.tid) <= set(side.cores)
+            assert os.sched_getscheduler(thread.tid) == os.SCHED_RR
+
+
+def test_sysctls_are_the_namespaces_own_and_read_back(testbed: LocalTestbed) -> None:
+    assert testbed.server.sysctls["net.core.somaxconn"] == "65535"
+    assert testbed.client.sysctls["net.ipv4.ip_local_port_range"] == "1024 65535"
+
+
+def test_every_trial_has_addresses_of_its_own(testbed: LocalTestbed) -> None:
+    first, second = testbed.lay(Wiring()).nics[0], testbed.lay(Wiring()).nics[0]
+    assert first.network != second.network
+    said = testbed.client.host.call("exchange", address=second.server_kernel, port=1, requests=[b""])
+    assert said["end"] == "error: Connection refused", "the server's kernel does not answer"
+
+
+def test_a_run_with_the_machines_only_core_twice_is_refused(root_needed: Path) -> None:
+    inventory, _ = load_inventory()
+    data = json.loads(inventory.model_dump_json(by_alias=True))
+    data["all"]["children"]["clients"]["hosts"]["client"]["stackrig_cores"] = [4096]
+    wrong = type(inventory).model_validate(data)
+    with pytest.raises(SetupError, match="core 4096, which this machine lacks"), LocalTestbed(wrong):
+        pass
+    assert list(root_needed.glob("*.json")) == []
+
+
+def test_an_unknown_inventory_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean local"):
+        load_inventory("locl")
+
+
+def test_names_are_short_enough_for_interfaces() -> None:
+    wide = nic("rig-ffff-", Wiring(nics=64), 63, 12345)
+    assert max(len(wide.server_interface), len(wide.client_interface)) <= 11
+    assert nic("rig-ffff-", Wiring(server_wire="shm"), 0).server_uri.startswith("shm:rig-ffff-")
+    assert nic("rig-ffff-", Wiring(xdp_mode="generic"), 0).server_uri.endswith("?queues=1&mode=generic")
