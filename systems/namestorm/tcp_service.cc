@@ -5,16 +5,12 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
-#include <string>
 
 #include "dns/message.h"
 #include "dns/query.h"
 #include "dns/respond.h"
-#include "nmio/port.h"
 
 namespace stackrig::namestorm {
-
-using tcpip::Tcb;
 
 namespace {
 

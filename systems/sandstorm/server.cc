@@ -9,12 +9,10 @@
 #include <string_view>
 
 #include "http/path.h"
-#include "nmio/port.h"
 
 namespace stackrig::sandstorm {
 
 using http::Parsed;
-using tcpip::Tcb;
 
 Server::Server(const ServerConfig& config, Library& library, tcpip::Stack& stack,
                std::uint32_t max_connections, WallClock wall_clock, Time now)
