@@ -195,7 +195,9 @@ TYPED_TEST(AnswerTableTest, SaysWhatRespondSays) {
     const auto zones = ZoneSet::parse({&text, 1});
     const AnswerTable<TypeParam> table(*zones);
     for (int i = 0; i < 1000; ++i, ++asked) {
-      const Bytes m = ask(maker.question_name(z), maker.question_type(), maker.edns());
+      const std::string name = maker.question_name(z);  // one after the other: test_zones.h
+      const std::uint16_t qtype = maker.question_type();
+      const Bytes m = ask(name, qtype, maker.edns());
       const Bytes got = answer_of(table, m);
       if (got.empty()) continue;
       ++answered;
