@@ -255,6 +255,9 @@ def server_plan(point: Point, corpus: Corpus, cores: list[int]) -> ServerPlan:
 
 def wiring_of(point: Point, system: System) -> Wiring:
     settings = point.settings
+    spinning = {role for role, name, value in _SPINS if settings.get(name) == value}
+    if registry.load_generator(point.load).spins:
+        spinning.add("client")
     return Wiring(
         nics=_whole(settings, "nics", 1),
         queues=_whole(settings, "queues", 1),
@@ -264,7 +267,7 @@ def wiring_of(point: Point, system: System) -> Wiring:
         client_wire=point.wire,
         client_addresses=_whole(settings, "source_addresses", 1),
         link_rate=str(settings.get("link_rate", "")),
-        spinning=tuple({role for role, name, value in _SPINS if settings.get(name) == value}),
+        spinning=tuple(sorted(spinning)),
     )
 
 

@@ -112,31 +112,54 @@ def test_a_peer_whose_client_is_saturated_is_no_peer(compared: Callable[[Made], 
     assert measured.failures == ["file_size=64B: nginx's client was saturated"]
 
 
-def test_each_side_counts_with_what_suits_it_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = {"each_at_its_best": {"connections": [1, 2, 4]}}
-    told = bar(peer="nginx", options=sweep)
-    rates = {"sandstorm/precopy": {1: 10.0, 2: 40.0, 4: 30.0}, "nginx": {1: 20.0, 2: 5.0, 4: 1.0}}
+def swept(
+    monkeypatch: pytest.MonkeyPatch, ours: list[float], theirs: list[float], failed: str = ""
+) -> tuple[Measured, list[list[list[int]]]]:
+    """A bar with each side at its best of 1, 2, 4, 8 connections, with these rates: what came of it, and the
+    connections of the rows of each run of trials."""
+    told = bar(peer="nginx", options={"each_at_its_best": {"connections": [1, 2, 4, 8]}})
+    rates = {"sandstorm/precopy": dict(zip([1, 2, 4, 8], ours, strict=True)),
+             "nginx": dict(zip([1, 2, 4, 8], theirs, strict=True))}  # fmt: skip
+    runs: list[list[list[int]]] = []
 
     class Folder:
         path = Path("/nowhere")
 
     def run(bar: Bar, rows: list[list[Point]], *_: Any) -> tuple[list[Trial], Folder]:
-        found = []
-        for point in (one for row in rows for one in row):
-            rate = rates[point.label][int(point.settings["connections"])]
-            metrics = {"requests_rate": Metric(value=rate, unit="1/s", how="")}
-            found.append(
-                Trial(
-                    id="x", run="r", artifact="a", status="ok", point=point, repetition=0, seed=1, order=0,
-                    profile="bench", started="", ended="", metrics=metrics,
-                )
-            )  # fmt: skip
-        return found, Folder()
+        runs.append([[int(point.settings["connections"]) for point in row] for row in rows])
+        points = [point for row in rows for point in row]
+        return [
+            record(one, rates[one.label][int(one.settings["connections"])], failed=failed) for one in points
+        ], Folder()
 
     monkeypatch.setattr(trials, "run", run)
-    measured = compare.measure(told, None, lambda text: None)  # type: ignore[arg-type]
+    return compare.measure(told, None, lambda text: None), runs  # type: ignore[arg-type]
+
+
+def test_each_side_counts_with_what_suits_it_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found in trials of their own; what is judged is measured anew, side by side."""
+    measured, runs = swept(monkeypatch, [10, 40, 30, 5], [2, 5, 20, 1])
     assert measured.outcomes[0].value == pytest.approx(40 / 20)
-    assert "sandstorm/precopy at connections 2" in measured.outcomes[0].notes
+    assert {"sandstorm/precopy at connections 2", "nginx at connections 4"} <= set(measured.outcomes[0].notes)
+    assert runs == [[[1, 1], [2, 2], [4, 4], [8, 8]], [[2, 4]]]
+
+
+def test_a_best_at_the_end_of_the_values_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, runs = swept(monkeypatch, [10, 40, 30, 5], [2, 5, 20, 40])
+    assert measured.outcomes == []
+    assert "nginx: its best (40) is at the end of the values" in measured.failures[0]
+    assert len(runs) == 1
+    flat, _ = swept(monkeypatch, [10, 40, 30, 5], [2, 5, 20, 20.5])  # as good as the one before: a plateau
+    assert flat.outcomes[0].value == pytest.approx(40 / 20.5)
+
+
+def test_where_more_is_offered_than_served_the_offer_need_not_be_met(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured, _ = swept(monkeypatch, [10, 40, 30, 5], [2, 5, 20, 1], failed="offered_met")
+    assert measured.failures == [] and len(measured.outcomes) == 1
+    measured, _ = swept(monkeypatch, [10, 40, 30, 5], [2, 5, 20, 1], failed="counters_agree")
+    assert measured.outcomes == []
 
 
 def test_a_ratio_is_taken_within_a_repetition(compared: Callable[[Made], Measured]) -> None:

@@ -181,6 +181,14 @@ def test_a_busy_client_that_offered_more_than_was_served_did_not_limit_anything(
     assert validity.client_saturated(metrics(client_busy=0.99), met).value is True
 
 
+def test_a_client_that_counts_fewer_answers_than_the_server_sent_is_the_limit() -> None:
+    overload = replace(RESULT, sent=2000)
+    seen = metrics(requests_rate=990, nic_tx_packets_rate=1500)
+    assert validity.client_saturated(seen, overload).value is True
+    seen = metrics(requests_rate=990, nic_tx_packets_rate=1010)
+    assert validity.client_saturated(seen, overload).value is False
+
+
 def test_an_offer_is_met_or_not_and_a_closed_loop_makes_none() -> None:
     assert validity.offered_met(RESULT).value is None
     RESULT.offered_rate = 1000

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Method `compare`: a metric of the candidate over the same of the peer, trials interleaved, at each point.
 
-With `options: {each_at_its_best: {AXIS: [VALUES]}}` every side is measured at all of the values, such as rates of
-queries offered, and counts with the one at which it does best: a server that is offered far more than it answers
-spends its core on refusing.
+With `options: {each_at_its_best: {AXIS: [VALUES]}}` each side has the value, such as a rate of queries offered, at
+which it does best. A few trials at all of the values find it; fresh trials of both sides at theirs, interleaved, are
+what is judged, so that the choice is not made by the trials that it favours. Where a side's best lies at an end of
+the values, nobody knows what lies beyond: the bar is not decided. More may be offered than is served.
 
 The ratio is the median of the repetitions' ratios: a machine that slows down slows both sides of a pair.
 
@@ -26,65 +27,104 @@ from stackrig.session import Session
 from stackrig.validity import SATURATED
 
 ROLES: tuple[Literal["candidate", "peer"], ...] = ("candidate", "peer")
+SEARCH = 3  # trials at each value in search of a side's best
+PLATEAU = 0.03  # values that differ by no more are equally good
 NEAR = 0.88  # of its core: beyond it the client slows the server down, without hiding it yet
 
 
 def measure(bar: Bar, session: Session, tell: Tell) -> Measured:
     assert bar.peer is not None
     choices = _choices(bar)
-    sides: list[list[list[Point]]] = [
-        [[trials.point(bar, role, {**settings, **one}) for one in choices] for role in ROLES]
-        for settings in bar.points
-    ]
-    rows = [[side[index] for side in pair] for pair in sides for index in range(len(choices))]
-    records, folder = trials.run(bar, rows, session, tell)
-    measured = Measured([], bar.peer, 0, folder.path)
-    measured.failures = [f"{r.id}: {r.reason}; again: {r.rerun}" for r in records if r.status != "ok"]
-    for settings, pair in zip(bar.points, sides, strict=True):
-        told = trials.told(settings)
-        candidate, peer = (_best(bar, records, side) for side in pair)
-        ours, theirs = trials.usable(records, candidate, bar.metric), trials.usable(records, peer, bar.metric)
-        both = sorted(ours.keys() & theirs.keys())
-        if not both:
-            lacking = "peer" if ours else "candidate"
-            if ours and theirs:
-                lacking = "both in one repetition"
-            measured.failures.append(f"{told}: no valid trial of {lacking}")
-            continue
-        if _saturated(records, peer):
-            measured.failures.append(f"{told}: {peer.label}'s client was saturated")
-            continue
-        paired = [side[repetition] for repetition in both for side in (ours, theirs)]
-        if why := trials.cannot_bear(paired):
-            measured.failures.append(f"{told}: {why}")
-            continue
-        notes = _clients(records, candidate, peer) + _chosen(choices, candidate, peer) + trials.notes(paired)
-        if alone := len(ours.keys() ^ theirs.keys()):
-            notes.append(f"{alone} trials without a valid one beside them in their repetition were left out")
-        candidates, peers = [[side[r].metrics[bar.metric].value for r in both] for side in (ours, theirs)]
-        unit = ours[both[0]].metrics[bar.metric].unit
-        measured.outcomes.append(ratio(told, candidates, peers, unit, notes))
+    measured = Measured([], bar.peer, 0)
+    pairs = [[trials.point(bar, role, settings) for role in ROLES] for settings in bar.points]
+    chosen: list[list[str]] = [[] for _ in pairs]
+    if choices:
+        pairs, chosen = _each_at_its_best(bar, choices, session, tell, measured)
+    if not any(pairs):
+        return measured
+    records, folder = trials.run(bar, [pair for pair in pairs if pair], session, tell)
+    measured.folder = folder.path
+    measured.failures += [f"{r.id}: {r.reason}; again: {r.rerun}" for r in records if r.status != "ok"]
+    for settings, pair, notes in zip(bar.points, pairs, chosen, strict=True):
+        if pair:
+            _judge(bar, trials.told(settings), records, pair, notes, measured)
     measured.trials = trials.fewest(measured)
     return measured
 
 
+def _judge(
+    bar: Bar, told: str, records: list[Trial], pair: list[Point], notes: list[str], measured: Measured
+) -> None:
+    candidate, peer = pair
+    ours, theirs = trials.usable(records, candidate, bar.metric), trials.usable(records, peer, bar.metric)
+    both = sorted(ours.keys() & theirs.keys())
+    if not both:
+        lacking = "peer" if ours else "candidate"
+        if ours and theirs:
+            lacking = "both in one repetition"
+        measured.failures.append(f"{told}: no valid trial of {lacking}")
+        return
+    if _saturated(records, peer):
+        measured.failures.append(f"{told}: {peer.label}'s client was saturated")
+        return
+    paired = [side[repetition] for repetition in both for side in (ours, theirs)]
+    overload = frozenset({"offered_met"} if _choices(bar) else ())
+    if why := trials.cannot_bear(paired, overload):
+        measured.failures.append(f"{told}: {why}")
+        return
+    notes = notes + _clients(records, candidate, peer) + trials.notes(paired, overload)
+    if alone := len(ours.keys() ^ theirs.keys()):
+        notes.append(f"{alone} trials without a valid one beside them in their repetition were left out")
+    candidates, peers = [[side[r].metrics[bar.metric].value for r in both] for side in (ours, theirs)]
+    unit = ours[both[0]].metrics[bar.metric].unit
+    measured.outcomes.append(ratio(told, candidates, peers, unit, notes))
+
+
 def _choices(bar: Bar) -> list[dict[str, Scalar]]:
     axes: dict[str, list[Scalar]] = bar.options.get("each_at_its_best", {})
-    return [{axis: value} for axis, values in axes.items() for value in values] or [{}]
+    return [{axis: value} for axis, values in axes.items() for value in values]
 
 
-def _best(bar: Bar, records: list[Trial], side: list[Point]) -> Point:
-    """The point of a side at which its median is the best; the first where there is no value at all."""
-    found = [(median(values), point) for point in side if (values := _values(records, point, bar.metric))]
+def _each_at_its_best(
+    bar: Bar, choices: list[dict[str, Scalar]], session: Session, tell: Tell, measured: Measured
+) -> tuple[list[list[Point]], list[list[str]]]:
+    """For every point of the bar both sides at what suits each, and what is said of the choice. An empty pair where
+    a side's best is not known: `measured` has the reason."""
+    sides = [
+        [[trials.point(bar, role, {**settings, **one}) for one in choices] for role in ROLES]
+        for settings in bar.points
+    ]
+    rows = [[side[index] for side in pair] for pair in sides for index in range(len(choices))]
+    records, folder = trials.run(bar, rows, session, tell, SEARCH)
+    pairs, told = [], []
+    for settings, pair in zip(bar.points, sides, strict=True):
+        found = [_best(bar, records, side) for side in pair]
+        for side, (point, why) in zip(pair, found, strict=True):
+            if point is None:
+                measured.failures.append(f"{trials.told(settings)}: {side[0].label}: {why}; {folder.path}")
+        points = [point for point, _ in found if point is not None]
+        pairs.append(points if len(points) == len(ROLES) else [])
+        told.append([f"{point.label} at {_setting(point, choices)}" for point in points])
+    return pairs, told
+
+
+def _best(bar: Bar, records: list[Trial], side: list[Point]) -> tuple[Point | None, str]:
+    """The point of a side at which its median is the best; None, and why, where none is known to be."""
+    medians = [median(values) if (values := _values(records, one, bar.metric)) else None for one in side]
+    found = [value for value in medians if value is not None]
     if not found:
-        return side[0]
-    best = max if bar.better == "higher" else min
-    return best(found, key=lambda one: one[0])[1]
+        return None, "no valid trial at any of the values"
+    best = (max if bar.better == "higher" else min)(found)
+    at = medians.index(best)
+    inward = {0: 1, len(side) - 1: len(side) - 2}.get(at)
+    beside = medians[inward] if inward is not None and len(side) > 1 else best
+    if beside is None or abs(best / beside - 1) > PLATEAU:
+        return None, f"its best ({best:.6g}) is at the end of the values; what lies beyond may be better"
+    return side[at], ""
 
 
-def _chosen(choices: list[dict[str, Scalar]], *points: Point) -> list[str]:
-    axes = list(choices[0])
-    return [f"{point.label} at {axis} {point.settings[axis]}" for point in points for axis in axes]
+def _setting(point: Point, choices: list[dict[str, Scalar]]) -> str:
+    return ", ".join(f"{axis} {point.settings[axis]}" for axis in choices[0])
 
 
 def _values(records: list[Trial], point: Point, metric: str) -> list[float]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal
 
 from stackrig import plan, registry, runner
@@ -67,16 +67,19 @@ def usable(records: Sequence[Trial], point: Point, metric: str) -> dict[int, Tri
     return {r.repetition: r for r in records if r.point == point and r.status == "ok" and metric in r.metrics}
 
 
-def cannot_bear(records: Sequence[Trial]) -> str:
-    """Why no bar can be decided by these trials: most failed a check that gives a figure its meaning."""
+def cannot_bear(records: Sequence[Trial], but: Set[str] = frozenset()) -> str:
+    """Why no bar can be decided by these trials: most failed a check that gives a figure its meaning. `but`: checks
+    that do not matter here."""
     for name, meaning in BEARING.items():
+        if name in but:
+            continue
         failed = [found for r in records if (found := checks(r).get(name)) and found.value is False]
         if len(failed) * 2 > len(records):
             return f"in {len(failed)} of {len(records)} trials {meaning}: {failed[0].evidence}"
     return ""
 
 
-def notes(records: Sequence[Trial]) -> list[str]:
+def notes(records: Sequence[Trial], but: Set[str] = frozenset()) -> list[str]:
     """How many trials others disturbed, and how many did not pass another check."""
     count = len(records)
     quiet = sum(found.value is True for r in records if (found := checks(r).get("undisturbed")))
@@ -85,7 +88,7 @@ def notes(records: Sequence[Trial]) -> list[str]:
     told = [f"{quiet} of {count} trials undisturbed by other processes{unseen}"]
     for name, meaning in BEARING.items():
         failed = sum(found.value is False for r in records if (found := checks(r).get(name)))
-        told += [f"in {failed} of {count} trials {meaning}"] if failed else []
+        told += [f"in {failed} of {count} trials {meaning}"] if failed and name not in but else []
     return told
 
 

@@ -24,6 +24,7 @@ class Generator(Model):
     program: str = Field(description="program on PATH, or the CMake target where build is true")
     build: bool = False
     packages: list[str] = []
+    spins: bool = Field(default=False, description="it never blocks under load: its receive threads go first")
     parameters: dict[str, Setting]
 
 
