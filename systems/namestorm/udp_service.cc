@@ -15,6 +15,9 @@ std::uint8_t* bytes(std::byte* p) {
   return reinterpret_cast<std::uint8_t*>(p);
 }
 
+/// What any answer takes, with what is written behind it.
+constexpr std::size_t kRoom = dns::kUdpPayload + dns::CutAnswer::kSlack;
+
 /// The sum of a part of a payload that begins `offset` bytes into it.
 wire::PartialSum placed(wire::PartialSum sum, std::size_t offset) {
   return offset % 2 == 0 ? sum : wire::swap_bytes(sum);
@@ -90,7 +93,7 @@ bool UdpService<Key>::understood(Waiting& w, Time now) {
   dns::Rcode rcode{};
   const dns::Parsed parsed =
       dns::parse_query({bytes(w.datagram.payload), w.datagram.payload_len}, w.query, rcode);
-  if (parsed == dns::Parsed::query && udp_.room(w.datagram) >= dns::kUdpPayload) [[likely]]
+  if (parsed == dns::Parsed::query && udp_.room(w.datagram) >= kRoom) [[likely]]
     return !rate_limit_.is_on() || within_rate(w, now);
   if (parsed != dns::Parsed::error) {
     ++counters_->ignored;
@@ -136,12 +139,7 @@ void UdpService<Key>::answer(const Waiting& w) {
 /// the sender's (0x20), and type and class are those that were looked up.
 template <class Key>
 void UdpService<Key>::send_cut(const Waiting& w, const dns::CutAnswer& cut) {
-  std::uint8_t* out = bytes(w.datagram.payload);
-  const std::uint8_t* from = cut.payload();
-  const std::size_t tail = dns::Header::kSize + w.query.question_len;
-  std::memcpy(out, from, dns::Header::kSize);
-  std::memcpy(out + tail, from + tail, cut.length - tail);
-  const std::size_t length = cut.stamp(w.query, out);
+  const std::size_t length = cut.write_around(w.query, bytes(w.datagram.payload));
   udp_.reply(w.datagram, static_cast<std::uint32_t>(length));
 }
 

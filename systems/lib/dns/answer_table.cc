@@ -150,15 +150,39 @@ struct KeyOf<FqdnKey> {
 
 }  // namespace
 
-std::size_t CutAnswer::stamp(const Query& query, std::uint8_t* copy) const {
-  const std::uint8_t* cut = payload();
-  Header& h = Header::at(copy);
+namespace {
+
+/// What a header says but for the counts that an answer has by itself.
+void stamp_header(const CutAnswer& cut, const Query& query, std::uint8_t* out) {
+  Header& h = Header::at(out);
   h.id.set(query.id);
-  h.flags.set(static_cast<std::uint16_t>(Header::at(cut).flags.get() |
+  h.flags.set(static_cast<std::uint16_t>(Header::at(cut.payload()).flags.get() |
                                          (query.flags & flag::kRecursionDesired)));
+  h.additionals.set(static_cast<std::uint16_t>(cut.additionals + (query.edns ? 1 : 0)));
+}
+
+std::size_t stamp_opt(const CutAnswer& cut, const Query& query, std::uint8_t* out) {
+  if (!query.edns) return cut.length;
+  return cut.length + write_opt(query, Rcode::noerror, out + cut.length);
+}
+
+}  // namespace
+
+std::size_t CutAnswer::stamp(const Query& query, std::uint8_t* copy) const {
+  stamp_header(*this, query, copy);
   std::memcpy(copy + Header::kSize, query.qname, qname_len);
-  h.additionals.set(static_cast<std::uint16_t>(additionals + (query.edns ? 1 : 0)));
-  return query.edns ? length + write_opt(query, Rcode::noerror, copy + length) : length;
+  return stamp_opt(*this, query, copy);
+}
+
+std::size_t CutAnswer::write_around(const Query& query, std::uint8_t* out) const {
+  static_assert(kSlack == kBlock - 1);
+  const std::uint8_t* const cut = payload();
+  std::memcpy(out, cut, Header::kSize);
+  stamp_header(*this, query, out);
+  // Blocks: a call of memcpy costs more than most answers' records are long.
+  for (std::size_t i = Header::kSize + query.question_len; i < length; i += kBlock)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), load(cut + i));
+  return stamp_opt(*this, query, out);
 }
 
 template <class Key>
@@ -182,7 +206,8 @@ AnswerTable<Key>::AnswerTable(const ZoneSet& zones)
     std::memcpy(&bytes[at + sizeof cut], KeyOf<Key>::text(*probe_of), cut.key_len);
     std::memcpy(&bytes[at + sizeof cut + cut.key_len], payload.data(), payload.size());
   });
-  answers_ = HugeMemory(bytes.size());
+  answers_end_ = bytes.size();
+  answers_ = HugeMemory(bytes.size() + CutAnswer::kSlack);
   std::memcpy(answers_.data(), bytes.data(), bytes.size());
   build_index();
 }

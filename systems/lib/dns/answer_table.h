@@ -51,6 +51,11 @@ struct CutAnswer {
   /// case, and OPT where it has one. `copy` must have room for length + kOptSize; a copy that was
   /// stamped before can be stamped again. Returns the answer's bytes.
   std::size_t stamp(const Query& query, std::uint8_t* copy) const;
+  /// Writes the answer around the question, which lies at out + Header::kSize as it came: what is
+  /// in stamp(), without a copy of the name. Up to kSlack bytes behind the answer are written over.
+  /// Returns the answer's bytes.
+  std::size_t write_around(const Query& query, std::uint8_t* out) const;
+  static constexpr std::size_t kSlack = 15;
 };
 
 /// The name in the packet, its letters in lower case.
@@ -94,7 +99,7 @@ class AnswerTable {
   /// in its payload.
   template <class Visit>
   void for_each(Visit&& visit) const {
-    for (std::size_t at = kFirst; at < answers_.size();) {
+    for (std::size_t at = kFirst; at < answers_end_;) {
       const CutAnswer& cut = *reinterpret_cast<const CutAnswer*>(answers_.data() + at);
       visit(cut);
       at += bytes_of(cut);
@@ -132,7 +137,9 @@ class AnswerTable {
   hash::BlockHashKey key_;
   std::size_t mask_ = 0;
   std::size_t count_ = 0;
-  HugeMemory answers_;  ///< CutAnswer, key, payload, padding to kUnit; and so on
+  /// CutAnswer, key, payload, padding to kUnit; and so on; at the end CutAnswer::kSlack.
+  HugeMemory answers_;
+  std::size_t answers_end_ = kFirst;
   HugeMemory buckets_;
 };
 

@@ -56,6 +56,10 @@ Bytes answer_of(const AnswerTable<Key>& table, const Bytes& message) {
   Bytes out(cut->length + kOptSize);
   std::memcpy(out.data(), cut->payload(), cut->length);
   out.resize(cut->stamp(q, out.data()));
+  Bytes around(message.begin(), message.begin() + Header::kSize + q.question_len);
+  around.resize(cut->length + kOptSize + CutAnswer::kSlack, 0xee);
+  around.resize(cut->write_around(q, around.data()));
+  EXPECT_EQ(around, out);
   return out;
 }
 

@@ -67,6 +67,10 @@ bool check_table(const AnswerTable<Key>& table, const Query& q,
   std::memcpy(out.data(), cut->payload(), cut->length);
   out.resize(cut->stamp(q, out.data()));
   require(out == whole);
+  out.assign(cut->length + kOptSize + CutAnswer::kSlack, 0);
+  std::memcpy(out.data() + Header::kSize, q.qname, q.question_len);
+  out.resize(cut->write_around(q, out.data()));
+  require(out == whole);
   return true;
 }
 

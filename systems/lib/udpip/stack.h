@@ -93,10 +93,10 @@ class Stack {
     return Input::datagram;
   }
 
-  /// Payload bytes that an answer to `d` has room for in d's own frame.
+  /// Bytes from d's payload to the end of its chunk; max_payload() holds besides.
   [[nodiscard]] std::uint32_t room(const Datagram& d) const {
     const std::byte* end = memory_.data(d.packet->chunk) + memory_.chunk_size();
-    return std::min(max_payload_, static_cast<std::uint32_t>(end - d.payload));
+    return static_cast<std::uint32_t>(end - d.payload);
   }
   /// Payload bytes of the longest datagram.
   [[nodiscard]] std::uint32_t max_payload() const { return max_payload_; }

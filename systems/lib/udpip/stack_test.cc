@@ -255,9 +255,10 @@ TEST_F(UdpStack, WithoutRoomInTheRingAnAnswerIsDroppedAndCounted) {
   EXPECT_EQ(stack_.counters().datagrams_out, 0U);
 }
 
-TEST_F(UdpStack, TheRoomForAnAnswerEndsWithTheMtuAndTheChunk) {
+TEST_F(UdpStack, TheRoomForAnAnswerEndsWithItsChunk) {
   ASSERT_EQ(input(question().emit()), Input::datagram);
-  EXPECT_EQ(stack_.room(datagram_), 1472U);
+  EXPECT_EQ(datagram_.payload + stack_.room(datagram_),
+            memory_->data(datagram_.packet->chunk) + memory_->chunk_size());
   EXPECT_EQ(stack_.max_payload(), 1472U);
   stack_.release(datagram_);
 }
