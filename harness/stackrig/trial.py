@@ -287,8 +287,8 @@ def _count_syscalls(
             begin=SYSCALL_WARMUP_S + 0.02,
             length=SYSCALL_WINDOW_S,
         )
-        generation.finish(short.duration_s)
-        found = syscalls.evaluate(counted, "")
+        result = loads.parse(driver, generation.finish(short.duration_s), short)
+        found = syscalls.evaluate(counted, "", result.requests / (result.duration_s or 1e-9))
     except (HostError, LoadError) as error:
         server.check_alive()
         found = syscalls.evaluate(None, str(error))
@@ -327,6 +327,7 @@ def _load_metrics(attempt: Attempt, result: LoadResult, tool: str) -> None:
             "latency", "not measured"
         )
         put(f"latency_{name}", result.latency_s.get(name), "s", why_not.removeprefix("because "))
+    put("answers_unasked", result.unasked, "1", f"{tool} does not count them")
     for kind, count in result.errors.items():
         put(f"errors_{kind}", float(count), "1", "")
     if result.histogram is not None:
@@ -430,6 +431,8 @@ def _record(
         )
         if status == "ok" and checks.wire_limit.value is False:
             status, reason = "invalid", f"faster than the wire: {checks.wire_limit.evidence}"
+        if status == "ok" and checks.answered_once.value is False:
+            status, reason = "invalid", f"answers that nobody waited for: {checks.answered_once.evidence}"
     attempt.raw["facts.json"] = json.dumps(attempt.facts, indent=1, default=str)
     return Trial(
         id=f"{planned.order:04d}-{planned.slug}",
