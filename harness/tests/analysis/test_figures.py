@@ -46,6 +46,15 @@ def run(nics: Sequence[int] = (1, 2), **options: Any) -> RunData:
     return made_up.make(fig, truth, **options)
 
 
+def test_a_panel_shows_the_systems_that_it_names() -> None:
+    fig = made_up.artifact(
+        grid={"nics": [1, 2], "file_size": SIZES}, panels=[PANELS[0], {**PANELS[1], "systems": ["nginx"]}]
+    )
+    everyone, one = series.plots(made_up.make(fig, truth))
+    assert len(everyone.series) > 1
+    assert [line.system for line in one.series] == ["nginx"]
+
+
 # Styles -------------------------------------------------------------------------------------------------
 
 
