@@ -13,10 +13,12 @@ from stackrig import validity
 from stackrig.collectors import cpu, nic, syscalls, telemetry
 from stackrig.collectors.base import Context, Side, Window
 from stackrig.drivers.base import LoadResult
+from stackrig.gateway import worker
 from stackrig.model.trial import Metric
 from stackrig.plan import Planned
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
-from stackrig.trial import Attempt, _derived
+from stackrig.trial import Attempt, _derived, why_invalid
+from tests.analysis import made_up
 
 V1 = Hierarchy(1, Path("/cg"))
 V2 = Hierarchy(2, Path("/cg"))
@@ -161,6 +163,15 @@ def test_syscalls_that_were_not_counted_say_why() -> None:
     assert syscalls.evaluate({"count": 500, "ns": 500_000_000}, "").metrics["syscalls_rate"].value == 1000
 
 
+def test_events_are_counted_within_the_window_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from when the tracepoint was opened, which takes its time."""
+    fired = iter([100, 600])
+    monkeypatch.setattr(worker, "_fired", lambda descriptors: next(fired))
+    host = worker.Worker.__new__(worker.Worker)
+    monkeypatch.setattr(host, "_pause", lambda seconds: None)
+    assert host.count([3, 4], begin=0.1, length=0.3)["count"] == 500
+
+
 def test_syscalls_per_request_are_of_the_phase_in_which_they_were_counted() -> None:
     found = syscalls.evaluate({"count": 500, "ns": 500_000_000}, "", requests_rate=400.0)
     assert found.metrics["syscalls_per_request"].value == pytest.approx(2.5)
@@ -210,6 +221,21 @@ def test_a_server_that_answers_twice_or_late_is_found() -> None:
     twice = validity.answered_once(replace(few, unasked=102))
     assert twice.value is False
     assert "102 of 100002" in twice.evidence
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ({}, ""),
+        ({"answered_once": None, "wire_limit": None}, ""),
+        ({"answered_once": False}, "answers that nobody waited for"),
+        ({"wire_limit": False}, "faster than the wire"),
+    ],
+)
+def test_a_trial_of_a_server_that_answers_twice_is_invalid(found: dict[str, bool | None], why: str) -> None:
+    told = why_invalid(made_up.validity(**found))
+    assert told.startswith(why)
+    assert bool(told) == bool(why)
 
 
 def test_an_offer_is_met_or_not_and_a_closed_loop_makes_none() -> None:
