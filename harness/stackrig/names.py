@@ -16,7 +16,7 @@ from stackrig.yamlfile import place
 if TYPE_CHECKING:
     from stackrig.model.bar import Bar
     from stackrig.model.base import Scalar
-    from stackrig.model.experiment import Artifact, Experiment
+    from stackrig.model.experiment import Artifact, Experiment, Part
     from stackrig.model.system import Setting
     from stackrig.model.workload import Generator, Workload
 
@@ -88,12 +88,29 @@ def check_artifact(path: Path, artifact: Artifact) -> None:
     everyone = [*experiment.systems, *(s for p in experiment.profiles.values() for s in p.systems or ())]
     kinds = _kinds(experiment.load, everyone)
     names.settings((*at, "grid"), experiment.grid, kinds)
-    names.settings((*at, "around"), experiment.around, kinds)
     names.settings((*at, "fixed"), experiment.fixed, kinds)
+    _parts(names, (*at, "parts"), experiment.parts, experiment.systems, kinds)
     for profile, body in experiment.profiles.items():
         names.settings((*at, "profiles", profile, "grid"), body.grid, kinds)
         names.settings((*at, "profiles", profile, "fixed"), body.fixed, kinds)
+        _parts(names, (*at, "profiles", profile, "parts"), body.parts, experiment.systems, kinds)
     names.raise_all()
+
+
+def _parts(
+    names: Names,
+    at: tuple[str, ...],
+    parts: Mapping[str, Part],
+    systems: list[str],
+    kinds: Mapping[str, list[Setting]],
+) -> None:
+    for part, body in parts.items():
+        for index, spelled in enumerate(body.systems or ()):
+            if spelled not in systems:
+                said = unknown("system of the experiment", spelled, systems)
+                names.say((*at, part, "systems", index), said)
+        names.settings((*at, part, "at"), body.at, kinds)
+        names.settings((*at, part, "fixed"), body.fixed, kinds)
 
 
 def _load(names: Names, at: tuple[str, ...], said: Experiment | Bar) -> None:
@@ -114,6 +131,10 @@ def check_panels(path: Path, artifact: Artifact) -> None:
                 names.say(("panels", index, "y"), unknown("metric", metric, METRICS))
         if panel.x not in axes:
             names.say(("panels", index, "x"), unknown(f"axis of {artifact.id}", panel.x, axes))
+        for number, system in enumerate(panel.systems):
+            if system not in artifact.experiment.systems:
+                said = unknown(f"system of {artifact.id}", system, artifact.experiment.systems)
+                names.say(("panels", index, "systems", number), said)
         for axis in panel.where:
             if axis not in axes:
                 names.say(("panels", index, "where", axis), unknown(f"axis of {artifact.id}", axis, axes))

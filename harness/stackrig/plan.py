@@ -16,7 +16,7 @@ from typing import Any
 from stackrig import registry
 from stackrig.errors import UserError, unknown
 from stackrig.model.base import Scalar, format_size, parse_scalar
-from stackrig.model.experiment import Artifact, Experiment, Profile
+from stackrig.model.experiment import Artifact, Experiment, Part, Profile
 from stackrig.model.system import Setting, System
 from stackrig.model.trial import Point
 
@@ -30,6 +30,7 @@ AXES: dict[str, Setting] = {
     "client_cores": Setting(type="int", default=1, help="cores that the clients are given"),
     "zone_entries": Setting(type="int", default=1, help="names of the one zone, an A record each"),
     "batch": Setting(type="int", default=32, unit="packets", help="queries that a server takes in one go"),
+    "wire": Setting(type="str", choices=["afxdp", "shm", "kernel"], help="how the load reaches the server"),
     "link_rate": Setting(type="str", default="", help="soft NIC's rate cap, such as 10G"),
 }
 BENCH = "bench"  # the profile of a bar's trials, whose records are of an "artifact" bench-NAME
@@ -62,7 +63,7 @@ class Planned:
         parts = [self.point.label.replace("/", "-")]
         parts += [
             f"{name}{shown(name, settings[name])}"
-            for name in ("nics", "file_size", "zone_entries", "batch")
+            for name in ("nics", "file_size", "zone_entries", "batch", "wire")
             if name in settings
         ]
         return "-".join([*parts, f"r{self.repetition}"])
@@ -107,17 +108,19 @@ def make(
         raise unknown(f"profile of {artifact.id}", profile_name, experiment.profiles)
     profile = experiment.profiles[profile_name]
     filters = parse_filters(points)
-    cells = _cells(experiment, profile)
-    systems = [registry.resolve_system(name) for name in profile.systems or experiment.systems]
+    rows = [
+        (cell, [registry.resolve_system(name) for name in systems])
+        for cell, systems in _cells(experiment, profile)
+    ]
     known = {"system", *experiment.grid}
     for name in filters:
         if name not in known:
             raise unknown(f"axis of {artifact.id}", name, known)
     points_by_cell = [
         [(index, _point(experiment, profile, system, variant, cell)) for system, variant in systems]
-        for index, cell in enumerate(cells)
+        for index, (cell, systems) in enumerate(rows)
     ]
-    labels = {system.label(variant) for system, variant in systems}
+    labels = {point.label for row in points_by_cell for _, point in row}
     chosen = [[(i, p) for i, p in row if _matches(p, filters, labels)] for row in points_by_cell]
     chosen = [row for row in chosen if row]
     check_filters(filters, [p for row in points_by_cell for _, p in row], f"{artifact.id}, {profile_name}")
@@ -196,12 +199,19 @@ def _matches(point: Point, filters: dict[str, str], labels: set[str]) -> bool:
     return (value is None or value in names) and matches(point, filters)
 
 
-def _cells(experiment: Experiment, profile: Profile) -> list[dict[str, Scalar]]:
+def _cells(experiment: Experiment, profile: Profile) -> list[tuple[dict[str, Scalar], list[str]]]:
+    """Each cell's settings and its systems; what several parts ask for is there once."""
     axes = {axis: profile.grid.get(axis, values) for axis, values in experiment.grid.items()}
-    if not experiment.around:
-        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    cells = [{**experiment.around, axis: value} for axis, values in axes.items() for value in values]
-    return [cell for index, cell in enumerate(cells) if cell not in cells[:index]]
+    wanted = profile.systems or experiment.systems
+    cells: dict[tuple[tuple[str, Scalar], ...], list[str]] = {}
+    for name, said in (experiment.parts or {"": Part()}).items():
+        part = said.changed(profile.parts.get(name, Part()))
+        takes = [[part.at[axis]] if axis in part.at else values for axis, values in axes.items()]
+        for values in itertools.product(*takes):
+            cell = {**part.fixed, **dict(zip(axes, values, strict=True))}
+            systems = cells.setdefault(tuple(sorted(cell.items())), [])
+            systems += [one for one in part.systems or wanted if one in wanted and one not in systems]
+    return [(dict(cell), systems) for cell, systems in cells.items() if systems]
 
 
 def _point(
@@ -219,20 +229,19 @@ def _point(
         if wrong := kind.check(value):
             raise UserError(f"setting {name!r}: {wrong}")
         settings[name] = value
-    wire = _server_wire(experiment, system)
+    wire = str(settings.get("wire", experiment.wire))
+    server_wire = _server_wire(experiment, system, wire)
     if workload.protocol != system.protocol:
         raise UserError(
             f"{system.name} serves {system.protocol}, and workload {experiment.workload} asks for "
             f"{workload.protocol}"
         )
-    if experiment.wire not in generator.wires:
-        raise UserError(
-            f"{experiment.load} cannot reach a server by {experiment.wire}; it can by {generator.wires}"
-        )
-    if system.variants[variant].frames == "offloads" and experiment.wire != "kernel":
+    if wire not in generator.wires:
+        raise UserError(f"{experiment.load} cannot reach a server by {wire}; it can by {generator.wires}")
+    if system.variants[variant].frames == "offloads" and wire != "kernel":
         raise UserError(
             f"{system.label(variant)} sends frames longer than the MTU, which only kernel clients take: "
-            f"wire {experiment.wire} is none for it"
+            f"wire {wire} is none for it"
         )
     return Point(
         system=system.name,
@@ -240,8 +249,8 @@ def _point(
         label=system.label(variant),
         workload=experiment.workload,
         load=experiment.load,
-        wire=experiment.wire,
-        server_wire=wire,
+        wire=wire,
+        server_wire=server_wire,
         settings=settings,
     )
 
@@ -251,15 +260,15 @@ def one_point(experiment: Experiment, system: System, variant: str) -> Point:
     return _point(experiment, next(iter(experiment.profiles.values())), system, variant, {})
 
 
-def _server_wire(experiment: Experiment, system: System) -> str:
+def _server_wire(experiment: Experiment, system: System, client_wire: str) -> str:
     if system.kind == "baseline":
         wire = system.wires[0]
-        if experiment.wire == "shm":
+        if client_wire == "shm":
             raise UserError(
                 f"{system.name} answers from the kernel, which the soft NIC (wire shm) does not reach"
             )
     else:
-        wire = experiment.server_wire or ("shm" if experiment.wire == "shm" else "afxdp")
+        wire = experiment.server_wire or ("shm" if client_wire == "shm" else "afxdp")
     if wire not in system.wires:
         raise unknown(f"wire of {system.name}", wire, system.wires)
     return wire

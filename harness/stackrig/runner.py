@@ -21,7 +21,7 @@ def begin(plan: Plan, session: Session) -> RunFolder:
     """A folder for a new run, with its plan in it."""
     inventory = session.inventory
     points = [planned.point for planned in plan.trials]
-    shm = any(point.wire == "shm" for point in points)
+    wires = {point.wire == "shm" for point in points}
     nics = max(int(point.settings.get("nics", 1)) for point in points)
     sides = (inventory.server, inventory.client)
     run = Run(
@@ -39,13 +39,15 @@ def begin(plan: Plan, session: Session) -> RunFolder:
             "filters": plan.filters,
         },
         testbed=Testbed(
-            testbed_class="softnic" if shm else inventory.all.vars.testbed_class,
+            testbed_class="softnic" if wires == {True} else inventory.all.vars.testbed_class,
             name=session.inventory_name,
             hosts=[name for name, _ in sides],
             nics=nics,
             cores={"server": inventory.server[1].cores, "client": inventory.client[1].cores},
             fidelity="network namespaces on one machine; the NICs are "
-            + ("shared memory between two processes" if shm else "veth pairs"),
+            + " or ".join(
+                "shared memory between two processes" if shm else "veth pairs" for shm in sorted(wires)
+            ),
         ),
         host=provenance.host_facts(),
         owner=session.testbed.owner.who,

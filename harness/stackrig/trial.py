@@ -4,6 +4,7 @@ system under test ends in a record of status "failed", never in an exception."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import time
@@ -22,7 +23,7 @@ from stackrig.gate.report import Report
 from stackrig.gateway.host import HostError
 from stackrig.loads import Generation, LoadError
 from stackrig.model.base import Scalar
-from stackrig.model.trial import Metric, Phase, Point, Provenance, Trial
+from stackrig.model.trial import Metric, Phase, Point, Provenance, Trial, Validity
 from stackrig.plan import BENCH, Plan, Planned
 from stackrig.records import now
 from stackrig.server import Server, ServerError, ServerPlan, program_of
@@ -278,22 +279,23 @@ def _count_syscalls(
     # Another seed, so that ports which the server still holds in TIME_WAIT are not the first to be tried.
     short = replace(load, warmup_s=SYSCALL_WARMUP_S, duration_s=SYSCALL_WINDOW_S + 0.1, seed=load.seed + 1)
     generation = Generation(session.testbed, driver, short, "measure")
+    host = session.testbed.server.host
+    descriptors: list[int] = []
     try:
+        descriptors = host.call("count_open", pids=server.pids(), tracepoint=syscalls.TRACEPOINT)
         generation.start(before)
-        counted = session.testbed.server.host.call(
-            "count",
-            pids=server.pids(),
-            tracepoint=syscalls.TRACEPOINT,
-            begin=SYSCALL_WARMUP_S + 0.02,
-            length=SYSCALL_WINDOW_S,
+        counted = host.call(
+            "count", descriptors=descriptors, begin=SYSCALL_WARMUP_S + 0.02, length=SYSCALL_WINDOW_S
         )
-        generation.finish(short.duration_s)
-        found = syscalls.evaluate(counted, "")
+        result = loads.parse(driver, generation.finish(short.duration_s), short)
+        found = syscalls.evaluate(counted, "", result.requests / (result.duration_s or 1e-9))
     except (HostError, LoadError) as error:
         server.check_alive()
         found = syscalls.evaluate(None, str(error))
     finally:
         generation.abandon()
+        with contextlib.suppress(HostError):
+            host.call("count_close", descriptors=descriptors)
     attempt.phase("syscalls", begin)
     return found
 
@@ -327,6 +329,7 @@ def _load_metrics(attempt: Attempt, result: LoadResult, tool: str) -> None:
             "latency", "not measured"
         )
         put(f"latency_{name}", result.latency_s.get(name), "s", why_not.removeprefix("because "))
+    put("answers_unasked", result.unasked, "1", f"{tool} does not count them")
     for kind, count in result.errors.items():
         put(f"errors_{kind}", float(count), "1", "")
     if result.histogram is not None:
@@ -366,6 +369,15 @@ def _status(attempt: Attempt) -> tuple[str, str]:
     if lost > TOLERATED_ERRORS:
         return "invalid", f"{lost:.1%} of the requests ended in errors: {result.errors}"
     return "ok", ""
+
+
+def why_invalid(checks: Validity) -> str:
+    """Why no figure of the trial counts though its server did nothing that is wrong; empty where they do."""
+    if checks.wire_limit.value is False:
+        return f"faster than the wire: {checks.wire_limit.evidence}"
+    if checks.answered_once.value is False:
+        return f"answers that nobody waited for: {checks.answered_once.evidence}"
+    return ""
 
 
 # --- record ---------------------------------------------------------------------------------------------------
@@ -428,8 +440,8 @@ def _record(
             planned.point.wire,
             str(planned.point.settings.get("link_rate", "")),
         )
-        if status == "ok" and checks.wire_limit.value is False:
-            status, reason = "invalid", f"faster than the wire: {checks.wire_limit.evidence}"
+        if status == "ok" and (why := why_invalid(checks)):
+            status, reason = "invalid", why
     attempt.raw["facts.json"] = json.dumps(attempt.facts, indent=1, default=str)
     return Trial(
         id=f"{planned.order:04d}-{planned.slug}",

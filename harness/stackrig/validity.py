@@ -23,6 +23,7 @@ THREAD_PER_PACKET_S = (
 )
 STEERED = 0.9  # of its packets at least
 IDLE_PACKETS = 100.0  # per second; below it there is nothing to judge
+UNASKED = 0.001  # of all answers; a server that answers twice has done its work twice, and is no server
 FOREIGN = 0.05  # cores' worth of other people's work on the trial's cores
 
 
@@ -41,6 +42,7 @@ def judge(
         wire_limit=wire_limit(metrics, wire, link_rate),
         placement=placement_holds(metrics, facts, placement, wire),
         undisturbed=undisturbed(facts),
+        answered_once=answered_once(load),
     )
 
 
@@ -155,6 +157,19 @@ def _steered(facts: dict[str, Any], packets: dict[str, float]) -> Check:
             )
     rates = ", ".join(f"{role} {facts.get(f'{role}_received_rate', 0.0):.0f}" for role in packets)
     return Check(value=True, evidence=f"packets/s received on each side's cores (RPS): {rates}")
+
+
+def answered_once(load: LoadResult) -> Check:
+    """Answers over UDP that no query waited for: a second one, or one that came after the timeout."""
+    if load.unasked is None:
+        return Check(
+            value=None, evidence="not checked: the load generator counts no answers that nobody waited for"
+        )
+    answers = load.requests + load.unasked
+    return Check(
+        value=load.unasked <= UNASKED * answers,
+        evidence=f"{load.unasked} of {answers} answers came twice or too late",
+    )
 
 
 def undisturbed(facts: dict[str, Any]) -> Check:

@@ -13,10 +13,12 @@ from stackrig import validity
 from stackrig.collectors import cpu, nic, syscalls, telemetry
 from stackrig.collectors.base import Context, Side, Window
 from stackrig.drivers.base import LoadResult
+from stackrig.gateway import worker
 from stackrig.model.trial import Metric
 from stackrig.plan import Planned
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
-from stackrig.trial import Attempt, _derived
+from stackrig.trial import Attempt, _derived, why_invalid
+from tests.analysis import made_up
 
 V1 = Hierarchy(1, Path("/cg"))
 V2 = Hierarchy(2, Path("/cg"))
@@ -103,6 +105,20 @@ def test_nic_counters_are_rates_over_all_nics_and_unavailable_without_one() -> N
     assert "cannot be read" in found.unavailable["nic_tx_bytes_rate"]
 
 
+def test_full_socket_buffers_are_counted_in_the_servers_namespace() -> None:
+    def snmp(lost: int) -> str:
+        return f"Tcp: InSegs\nTcp: 7\nUdp: InDatagrams RcvbufErrors SndbufErrors\nUdp: 90 {lost} 0\n"
+
+    files = nic.COLLECTOR.files(SERVER, context())
+    assert "/proc/net/snmp" in files
+    ends = [dict.fromkeys(files, "1") | {"/proc/net/snmp": snmp(lost)} for lost in (10, 50)]
+    found = nic.COLLECTOR.evaluate({"server": window(ends[0], ends[1])}, context())
+    assert found.metrics["udp_rcvbuf_errors_rate"].value == 20
+    ends[1]["/proc/net/snmp"] = "Tcp: InSegs\nTcp: 7\n"
+    found = nic.COLLECTOR.evaluate({"server": window(ends[0], ends[1])}, context())
+    assert "no Udp: RcvbufErrors" in found.unavailable["udp_rcvbuf_errors_rate"]
+
+
 def page(entries: list[tuple[str, int, int]]) -> bytes:
     size = 40 + 112 * len(entries) + 8 * len(entries)
     start = 40 + 112 * len(entries)
@@ -141,9 +157,26 @@ def test_a_page_that_is_none_is_unavailable(broken: bytes) -> None:
 
 def test_syscalls_that_were_not_counted_say_why() -> None:
     assert syscalls.evaluate(None, "tracefs is not mounted").unavailable == {
-        "syscalls_rate": "because tracefs is not mounted"
+        "syscalls_rate": "because tracefs is not mounted",
+        "syscalls_per_request": "because tracefs is not mounted",
     }
     assert syscalls.evaluate({"count": 500, "ns": 500_000_000}, "").metrics["syscalls_rate"].value == 1000
+
+
+def test_events_are_counted_within_the_window_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from when the tracepoint was opened, which takes its time."""
+    fired = iter([100, 600])
+    monkeypatch.setattr(worker, "_fired", lambda descriptors: next(fired))
+    host = worker.Worker.__new__(worker.Worker)
+    monkeypatch.setattr(host, "_pause", lambda seconds: None)
+    assert host.count([3, 4], begin=0.1, length=0.3)["count"] == 500
+
+
+def test_syscalls_per_request_are_of_the_phase_in_which_they_were_counted() -> None:
+    found = syscalls.evaluate({"count": 500, "ns": 500_000_000}, "", requests_rate=400.0)
+    assert found.metrics["syscalls_per_request"].value == pytest.approx(2.5)
+    nobody = syscalls.evaluate({"count": 500, "ns": 500_000_000}, "", requests_rate=0.0)
+    assert "no request was answered" in nobody.unavailable["syscalls_per_request"]
 
 
 def test_this_machines_control_groups_are_found(tmp_path: Path) -> None:
@@ -187,6 +220,30 @@ def test_a_client_that_counts_fewer_answers_than_the_server_sent_is_the_limit() 
     assert validity.client_saturated(seen, overload).value is True
     seen = metrics(requests_rate=990, nic_tx_packets_rate=1010)
     assert validity.client_saturated(seen, overload).value is False
+
+
+def test_a_server_that_answers_twice_or_late_is_found() -> None:
+    assert validity.answered_once(RESULT).value is None, "not every generator counts them"
+    few = replace(RESULT, requests=99_900, unasked=100)
+    assert validity.answered_once(few).value is True
+    twice = validity.answered_once(replace(few, unasked=102))
+    assert twice.value is False
+    assert "102 of 100002" in twice.evidence
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ({}, ""),
+        ({"answered_once": None, "wire_limit": None}, ""),
+        ({"answered_once": False}, "answers that nobody waited for"),
+        ({"wire_limit": False}, "faster than the wire"),
+    ],
+)
+def test_a_trial_of_a_server_that_answers_twice_is_invalid(found: dict[str, bool | None], why: str) -> None:
+    told = why_invalid(made_up.validity(**found))
+    assert told.startswith(why)
+    assert bool(told) == bool(why)
 
 
 def test_an_offer_is_met_or_not_and_a_closed_loop_makes_none() -> None:

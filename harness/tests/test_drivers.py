@@ -158,6 +158,13 @@ def test_rigload() -> None:
     assert found.latency_how == "rigload, from the due time"
 
 
+def test_rigloads_answers_that_nobody_waited_for_are_those_of_the_measured_phase_and_after() -> None:
+    assert parse("rigload", json.dumps(RIGLOAD)).unasked is None, "TCP knows no such thing"
+    phases = [{**phase, "answers_unasked": 3} for phase in RIGLOAD["phases"]]  # type: ignore[attr-defined]
+    drain = {"name": "drain", "answers_unasked": 4}
+    assert parse("rigload", json.dumps({**RIGLOAD, "phases": [*phases, drain]})).unasked == 7
+
+
 def test_a_connection_that_ended_badly_behind_its_answer_is_no_failed_request() -> None:
     text = json.dumps(RIGLOAD)
     found = parse("rigload", text.replace('"errors": {"timeout"', '"errors": {"ending": 7, "timeout"'))
@@ -197,7 +204,9 @@ def test_rigload_asks_a_zone_by_its_queries_and_checks_what_comes_back() -> None
     (command,) = base.get("rigload").commands(replace(ZONE, parameters={"outstanding": 99}), "measure", None)
     assert command.argv[:3] == ["tool", "dns", "--kernel"]
     told = " ".join(command.argv)
-    assert "--queries /c/queries.txt --expected /c/expected.txt --outstanding 99" in told
+    assert "--queries /c/queries.txt --expected /c/expected.txt --order random --outstanding 99" in told
+    in_order = replace(ZONE, parameters={"order": "file"})
+    assert "--order file" in " ".join(base.get("rigload").commands(in_order, "measure", None)[0].argv)
 
 
 @pytest.mark.parametrize("name", ["wrk", "h2load", "weighttp", "rigload", "dnsperf"])

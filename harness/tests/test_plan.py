@@ -88,6 +88,44 @@ def test_workload_parameters_and_variants_reach_the_point() -> None:
     assert settings["nginx"]["connections"] == 64
 
 
+def name_service(profile: str) -> set[tuple[str, int, int, int, str, int]]:
+    """Of figure 3.8's points: system, zone, batch, cores, wire, queues."""
+    whole = plan.make(registry.load_artifact("figure-3.8"), profile, seed=1)
+    found = set()
+    for point in (trial.point for trial in whole.trials):
+        axes = {name: int(value) for name, value in point.settings.items() if isinstance(value, int)}
+        queues = axes.get("queues", 1)
+        found.add(
+            (point.label, axes["zone_entries"], axes["batch"], axes["server_cores"], point.wire, queues)
+        )
+    return found
+
+
+def test_parts_of_a_grid_have_points_of_their_own() -> None:
+    """Section 3.3.4.1 measures batches with one instance and one queue, whatever zones are measured with."""
+    points = name_service("paper")
+    by_batch = {point for point in points if point[2] != 32}
+    assert {point[3] for point in by_batch} == {1}
+    assert {point[5] for point in by_batch} == {1}
+    assert {point[4] for point in by_batch} == {"afxdp", "shm"}
+    assert {point[0] for point in by_batch} == {"namestorm/wire-memcpy"}
+    assert {point[5] for point in points if point[3] == 4} == {4}
+    assert {point[3] for point in points if point[1] == 10_000} == {4}
+    assert ("nsd", 1, 32, 1, "afxdp", 1) in points, "on one core as well, to compare unbatched answers with"
+
+
+def test_a_point_that_several_parts_ask_for_is_there_once() -> None:
+    whole = plan.make(registry.load_artifact("figure-3.8"), "local", seed=1)
+    seen = Counter((t.repetition, t.point.label, str(t.point.settings)) for t in whole.trials)
+    assert set(seen.values()) == {1}
+    assert len({t.point.settings["zone_entries"] for t in whole.trials}) == 3
+
+
+def test_the_wire_as_an_axis_can_be_filtered_by() -> None:
+    whole = plan.make(registry.load_artifact("figure-3.8"), "local", 1, ("wire=shm",))
+    assert {(t.point.wire, t.point.server_wire) for t in whole.trials} == {("shm", "shm")}
+
+
 def test_an_axis_nobody_knows_is_an_error(project: object, artifact: Callable[..., None]) -> None:
     artifact()
     broken = registry.load_artifact("tiny")

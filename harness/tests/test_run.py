@@ -57,6 +57,7 @@ def test_a_run_end_to_end(tiny: Callable[..., None], cli: Callable[..., Any], tm
         assert metrics["goodput"] == pytest.approx(8 * size * metrics["requests_rate"], rel=0.01)
         assert metrics["server_cpu_per_request"] > 0
         assert metrics["syscalls_rate"] > metrics["requests_rate"] / 2
+        assert metrics["syscalls_per_request"] > 0.5
         assert "no telemetry page" in trial.unavailable["server_busy_percent"]
         assert trial.validity is not None and trial.provenance is not None
         assert trial.validity.placement.value is True, trial.validity.placement.evidence

@@ -169,16 +169,24 @@ def test_a_name_that_stands_for_nothing_is_told_with_its_place(
     assert said in str(error.value)
 
 
-def test_axes_that_are_varied_around_a_point_are_settings_too(
-    project: Path, artifact: Callable[..., None]
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("{at: {nics: one}}", r"field experiment.parts.few.at.nics: expected int, got 'one'"),
+        ("{systems: [nginxx]}", r"unknown system of the experiment 'nginxx'; did you mean nginx"),
+        ("{at: {queues: 1}}", r"part 'few' is at 'queues', which is no axis of the grid"),
+        ("{fixed: {nics: 1}}", r"part 'few' fixes axis 'nics'; give it in `at`"),
+    ],
+)
+def test_a_part_is_of_the_experiments_grid_and_systems(
+    project: Path, artifact: Callable[..., None], part: str, said: str
 ) -> None:
     artifact()
     path = project / "analysis" / "figures" / "none" / "tiny.yaml"
-    around = "  around: {nics: one, file_size: 64B}\n  fixed: {connections: 4}"
-    path.write_text(path.read_text().replace("  fixed: {connections: 4}", around))
-    with pytest.raises(
-        UserError, match=r"tiny.yaml:12: field experiment.around.nics: expected int, got 'one'"
-    ):
+    path.write_text(
+        path.read_text().replace("  fixed: {connections: 4}", f"  parts: {{few: {part}}}\n  fixed: {{}}")
+    )
+    with pytest.raises(UserError, match=said):
         registry.load_artifact("tiny")
 
 

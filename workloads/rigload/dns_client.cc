@@ -53,6 +53,8 @@ DnsClient::DnsClient(const DnsConfig& config, const DnsQueries& queries, UsageMe
       config_(config),
       queries_(queries),
       random_(config.seed, config.thread),
+      next_in_file_(config.thread % queries.size()),
+      file_step_(config.threads % queries.size()),
       due_queue_(config.arrivals ? config.queue_bound : 0),
       flow_shift_(static_cast<unsigned>(std::countr_zero(config.flows))),
       id_bits_(static_cast<unsigned>(
@@ -189,12 +191,20 @@ unsigned DnsClient::take(std::span<DnsOutgoing> out, Time now) {
     free_head_ = free_head_ + 1 == free_.size() ? 0 : free_head_ + 1;
     Slot& slot = slots_[number];
     if (arrivals_) slot.due = due_queue_.pop();
-    slot.query = queries_.size() == 1 ? 0 : random_.below(queries_.size());
+    slot.query = queries_.size() == 1 ? 0 : next_query();
     __builtin_prefetch(&queries_.at(slot.query));
     issue(number, out[i], now);
   }
   under_way_ += static_cast<std::uint32_t>(n);
   return static_cast<unsigned>(n);
+}
+
+std::uint32_t DnsClient::next_query() {
+  if (config_.order == DnsOrder::random) return random_.below(queries_.size());
+  const std::uint32_t query = next_in_file_;
+  next_in_file_ += file_step_;  // both are below size()
+  if (next_in_file_ >= queries_.size()) next_in_file_ -= queries_.size();
+  return query;
 }
 
 void DnsClient::issue(std::uint32_t number, DnsOutgoing& out, Time now) {

@@ -32,6 +32,12 @@
 
 namespace stackrig::rigload {
 
+/// Which query is next.
+enum class DnsOrder : std::uint8_t {
+  random,  ///< any of them, by the seed
+  file,    ///< one after the other, again and again: what dnsperf does
+};
+
 struct DnsConfig {
   std::uint32_t outstanding = 1;             ///< queries under way at once
   std::uint32_t flows = 1;                   ///< a power of two, at most `outstanding`
@@ -42,7 +48,9 @@ struct DnsConfig {
   Time timeout = nmio::kSecond;
   std::uint32_t check_every = 0;  ///< every N-th answer's content is looked at; 0: none
   std::uint64_t seed = 1;
-  unsigned thread = 0;
+  DnsOrder order = DnsOrder::random;
+  unsigned thread = 0;   ///< this one of
+  unsigned threads = 1;  ///< so many, which deal the queries out in turn where there is an order
   std::vector<std::string> targets = {"server"};  ///< for messages: flow i goes to the i-th in turn
 };
 
@@ -99,6 +107,7 @@ class DnsClient final : public ClientState {
   [[nodiscard]] std::optional<ErrorKind> wrong(const Slot& slot,
                                                std::span<const std::uint8_t> message);
   [[nodiscard]] bool content_is_due(const Slot& slot);
+  [[nodiscard]] std::uint32_t next_query();
   void issue(std::uint32_t number, DnsOutgoing& out, Time now);
   void release(std::uint32_t number, Time now);
   [[nodiscard]] std::uint32_t free_count() const {
@@ -108,6 +117,7 @@ class DnsClient final : public ClientState {
   DnsConfig config_;
   const DnsQueries& queries_;
   Random random_;
+  std::uint32_t next_in_file_, file_step_;  ///< of DnsOrder::file
   std::optional<Arrivals> arrivals_;
   DueQueue due_queue_;
   DnsDigest digest_;

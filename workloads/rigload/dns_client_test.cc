@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <vector>
@@ -135,6 +136,51 @@ TEST(DnsClient, AWrongFirstAnswerDoesNotCountAsReached) {
   wrong[13] ^= 1;  // the question's first letter
   w.client->answer(0, wrong, w.now);
   EXPECT_EQ(w.control.connected, 0U);
+}
+
+// --- which query is next
+
+/// The places in the set of `n` queries, each answered at once.
+std::vector<std::uint32_t> asked(World& w, unsigned n) {
+  std::vector<std::uint32_t> places;
+  for (unsigned i = 0; i < n; ++i) {
+    const auto out = w.take(1);
+    if (out.empty()) break;
+    for (std::uint32_t q = 0; q < w.queries->size(); ++q) {
+      if (out[0].query == &w.queries->at(q)) places.push_back(q);
+    }
+    w.answer(out[0]);
+  }
+  return places;
+}
+
+TEST(DnsClient, InTheFilesOrderBeginsAnewAtTheEnd) {
+  World w({.order = DnsOrder::file}, 5);
+  w.begin();
+  EXPECT_EQ(asked(w, 11), (std::vector<std::uint32_t>{0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0}));
+}
+
+TEST(DnsClient, InTheFilesOrderThreadsDealTheQueriesOutInTurn) {
+  World first({.order = DnsOrder::file, .thread = 0, .threads = 2}, 5);
+  World second({.order = DnsOrder::file, .thread = 1, .threads = 2}, 5);
+  first.begin();
+  second.begin();
+  EXPECT_EQ(asked(first, 5), (std::vector<std::uint32_t>{0, 2, 4, 1, 3}));
+  EXPECT_EQ(asked(second, 5), (std::vector<std::uint32_t>{1, 3, 0, 2, 4}));
+}
+
+TEST(DnsClient, MoreThreadsThanQueriesStillAskInTheFilesOrder) {
+  World w({.order = DnsOrder::file, .thread = 5, .threads = 6}, 4);
+  w.begin();
+  EXPECT_EQ(asked(w, 5), (std::vector<std::uint32_t>{1, 3, 1, 3, 1}));
+}
+
+TEST(DnsClient, AtRandomIsTheRuleAndNotTheFilesOrder) {
+  World w({}, 1000);
+  w.begin();
+  const auto places = asked(w, 8);
+  ASSERT_EQ(places.size(), 8U);
+  EXPECT_FALSE(std::ranges::is_sorted(places));
 }
 
 // --- closed loop

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rigload dns: queries over UDP, one name or many at random, every answer checked.
+// rigload dns: queries over UDP, one name or many, at random or in order, every answer checked.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bit>
@@ -32,6 +32,7 @@ struct DnsOptions {
   std::uint32_t names = 1;
   std::string type = "A";
   std::string expected_file;
+  DnsOrder order = DnsOrder::random;
   std::uint32_t check_every = 100;
   std::uint32_t flows = 16;
   DnsQueries::Options query;
@@ -95,7 +96,9 @@ class DnsLanes final : public LaneMaker {
     c.timeout = load_.timeout();
     c.check_every = options_.check_every;
     c.seed = load_.seed;
+    c.order = options_.order;
     c.thread = lane.index;
+    c.threads = lane.lanes;
     c.targets.clear();
     for (const unsigned t : lane.targets) c.targets.push_back(wire::to_string(load_.targets[t]));
     return c;
@@ -108,7 +111,7 @@ class DnsLanes final : public LaneMaker {
 
 class DnsCommand final : public Subcommand {
  public:
-  DnsCommand() : Subcommand("dns", "DNS queries over UDP: one name or many at random, checked") {
+  DnsCommand() : Subcommand("dns", "DNS queries over UDP: one name or many, checked") {
     options_.load.slots_word = "--outstanding";
     options_.load.connections = 64;
     options_.load.timeout_ms = 1000;
@@ -145,6 +148,7 @@ class DnsCommand final : public Subcommand {
     const LoadResult result = run_lanes(options_.load, lanes, runtime::stop_flag());
     auto report = to_json(options_.load, result, "dns");
     report["queries"] = queries.size();
+    report["order"] = options_.order == DnsOrder::file ? "file" : "random";
     report["edns"] = options_.query.edns || options_.query.dnssec_ok;
     report["content_checked"] = !expected.empty() && options_.check_every != 0;
     report["check_every"] = options_.check_every;
@@ -155,7 +159,7 @@ class DnsCommand final : public Subcommand {
  private:
   void add_what(CLI::App& app) {
     app.add_option("--queries", options_.queries_file,
-                   "File with NAME TYPE per line, picked at random by --seed")
+                   "File with NAME TYPE per line; --order says which is next")
         ->type_name("FILE");
     app.add_option("--pattern", options_.pattern, "Names with a number at {}, from 0 on")
         ->type_name("NAME{}");
@@ -166,6 +170,18 @@ class DnsCommand final : public Subcommand {
     app.add_option("--type", options_.type, "Of --pattern")
         ->type_name("TYPE")
         ->capture_default_str();
+    app.add_option_function<std::string>(
+           "--order",
+           [this](const std::string& v) {
+             if (v != "random" && v != "file") {
+               throw CLI::ValidationError("--order", "'" + v + "' is neither random nor file");
+             }
+             options_.order = v == "file" ? DnsOrder::file : DnsOrder::random;
+           },
+           "random: any query, by --seed; file: one after the other and from the front again, over "
+           "all threads together")
+        ->type_name("random|file")
+        ->default_str("random");
     app.add_option("--expected", options_.expected_file,
                    "File with RCODE ANSWERS DIGEST for each query, to compare answers with")
         ->type_name("FILE");

@@ -102,9 +102,23 @@ TEST_F(DnsProgram, AnOpenLoopKeepsItsRate) {
             2000U);
 }
 
+TEST_F(DnsProgram, AsksInTheFilesOrderWhereToldSo) {
+  const auto server = namestorm();
+  // Every second name does not exist: in the file's order exactly every second answer says so.
+  folder_.write("queries.txt", "h0.bench.test A\nnone.bench.test A\n");
+  const Json report = run({"--queries", file("queries.txt"), "--order", "file"});
+  EXPECT_EQ(report["order"], "file");
+  std::uint64_t good = 0;
+  for (const Json& phase : report["phases"])
+    good += phase["requests_completed"].get<std::uint64_t>();
+  EXPECT_GT(good, 100U);
+  EXPECT_NEAR(static_cast<double>(good), static_cast<double>(errors(report, "status")), 1);
+}
+
 TEST_F(DnsProgram, BadInputIsRefusedBeforeAnythingIsStarted) {
   refused({}, "--queries: give either");
   refused({"--pattern", "h.bench.test"}, "has no {}");
+  refused({"--queries", file("queries.txt"), "--order", "last"}, "neither random nor file");
   refused({"--queries", file("none.txt")}, "none.txt: No such file");
   refused({"--queries", file("queries.txt"), "--expected", file("queries.txt")},
           "queries.txt:1: expected RCODE ANSWERS DIGEST");

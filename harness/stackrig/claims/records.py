@@ -36,11 +36,18 @@ def show(axis: str, value: Scalar) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+WIRES = {"afxdp": "AF_XDP", "shm": "soft NIC", "kernel": "kernel sockets"}
+
+
 def counted(axis: str, setting: Scalar) -> str:
     """`1 NIC`, `6 NICs`, `4 KiB files`."""
     if axis == "file_size":
         return f"{show(axis, setting)} files"
-    word = {"nics": "NIC", "queues": "queue", "server_cores": "server core"}.get(axis)
+    if axis == "wire":
+        return WIRES.get(str(setting), str(setting))
+    if axis == "zone_entries":
+        return f"{setting} name" + ("" if setting == 1 else "s")
+    word = {"nics": "NIC", "queues": "queue", "server_cores": "core"}.get(axis)
     if word is None:
         return f"{axis.replace('_', ' ')} {show(axis, setting)}"
     return f"{setting} {word}" + ("" if setting == 1 else "s")
@@ -100,7 +107,7 @@ class Cell:
             return "client"
         settings, busy = trial.point.settings, value(trial, "server_cpu_percent")
         # A wire that has a rate may well be what is full; so may be one whose rate nobody told.
-        free = self.wire_without_rate and not settings.get("link_rate")
+        free = (self.wire_without_rate or trial.point.wire == "shm") and not settings.get("link_rate")
         closed = settings.get("loop", "closed") == "closed"
         return "load" if free and closed and busy is not None and busy < SERVER_BUSY else ""
 

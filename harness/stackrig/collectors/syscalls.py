@@ -27,15 +27,22 @@ class Syscalls:
         return Collected()
 
 
-def evaluate(counted: dict[str, Any] | None, why_not: str) -> Collected:
-    """From the answer of the worker's `count`, or the reason why there is none."""
+def evaluate(counted: dict[str, Any] | None, why_not: str, requests_rate: float = 0.0) -> Collected:
+    """From the answer of the worker's `count`, or the reason why there is none. `requests_rate`: of the phase in
+    which was counted, which is slower than the measured one."""
     found = Collected()
     if counted is None:
-        found.unavailable["syscalls_rate"] = f"because {why_not}"
+        for name in ("syscalls_rate", "syscalls_per_request"):
+            found.unavailable[name] = f"because {why_not}"
         return found
     seconds = counted["ns"] / 1e9
     how = f"{TRACEPOINT} in a phase of its own, {seconds:.2f} s"
-    found.put("syscalls_rate", counted["count"] / seconds, "1/s", how)
+    rate = counted["count"] / seconds
+    found.put("syscalls_rate", rate, "1/s", how)
+    if requests_rate > 0:
+        found.put("syscalls_per_request", rate / requests_rate, "1", f"{how}, over that phase's requests")
+    else:
+        found.unavailable["syscalls_per_request"] = "because no request was answered while they were counted"
     return found
 
 

@@ -90,6 +90,7 @@ class LoadResult:
     errors: dict[str, int]
     offered_rate: float | None = None  # 1/s, open loop only
     sent: int | None = None  # requests that went out, where it says so and where losing some is no error
+    unasked: int | None = None  # answers that nobody waited for (UDP): a second one, or one too late
     busy: float | None = None  # share of its cores that the generator worked, as it says itself
     looks: bool = False  # it polls when it has nothing to do: its CPU time is not its work
     latency_s: dict[str, float] = field(default_factory=dict)  # p50, p99, mean, ...

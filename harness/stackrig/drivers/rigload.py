@@ -43,6 +43,7 @@ def _requests(load: Load, files: dict[str, str]) -> list[str]:
 def _queries(load: Load) -> list[str]:
     """Of `rigload dns`."""
     argv = ["--queries", load.queries, "--expected", load.expected]
+    argv += ["--order", load.text("order", "random")]
     argv += ["--outstanding", str(load.whole("outstanding", 512)), "--flows", str(load.whole("flows", 16))]
     return [*argv, "--edns"] if load.parameters.get("edns") else argv
 
@@ -87,6 +88,7 @@ class Rigload:
                 duration_s=float(phase["duration_s"]),
                 errors={name: int(count) for name, count in phase["errors"].items()},
                 offered_rate=said.get("offered_rate"),
+                unasked=_unasked(said["phases"]),
                 busy=client.get("busy_ratio"),
                 looks=_looks(load),
                 latency_how="rigload, from the due time"
@@ -110,6 +112,13 @@ class Rigload:
 
     def version_command(self, program: str) -> list[str]:
         return [program, "--version"]
+
+
+def _unasked(phases: list[dict[str, Any]]) -> int | None:
+    """While measured and while the last queries were waited for; None where the protocol knows no such thing."""
+    counts = [phase.get("answers_unasked") for phase in phases if phase["name"] != "warmup"]
+    known = [int(count) for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _looks(load: Load) -> bool:

@@ -154,14 +154,13 @@ def _x_of(plot: Plot, value: Scalar) -> float:
     if plot.panel.x_scale == "category":
         return float([str(one) for one in plot.x_values].index(str(value)))
     number = float(value)
-    return math.log2(number) if plot.panel.x_scale == "log2" else number
+    # As places on a plain axis, so that a step aside and the room at the ends are as wide everywhere.
+    return {"log2": math.log2, "log10": math.log10}.get(plot.panel.x_scale, float)(number)
 
 
 def _x_axis(axes: Axes, plot: Plot) -> None:
     values = plot.x_values
     places = [_x_of(plot, value) for value in values]
-    if plot.panel.x_scale == "log10":
-        axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_spaced([_tick(plot, value) for value in values], places))
@@ -350,22 +349,38 @@ def _legend(figure: Figure, plots: Sequence[Plot], theme: Theme) -> float:
         keys.append(_key("o", theme, "half: neither side saturated", fill="bottom"))
     if any(mark.interval is None for mark in marks):
         keys.append(_key("x", theme, "all trials lost"))
-    height = float(figure.get_size_inches()[1])
-    for row, entries in enumerate(([_system(one, theme) for one in systems], keys)):
-        if entries:
-            legend = figure.legend(
-                handles=entries,
-                loc="upper center",
-                bbox_to_anchor=(0.5, 1 - 0.19 * row / height),
-                ncols=len(entries),
-                frameon=False,
-                handlelength=2.6 if row == 0 else 1.0,
-                fontsize=8.5 if row == 0 else 7.5,
-                labelcolor=theme.ink if row == 0 else theme.faint,
-                columnspacing=1.8,
-            )
-            figure.add_artist(legend)
-    return 0.03 + 0.19 * bool(systems) + 0.17 * bool(keys)
+    width, height = map(float, figure.get_size_inches())
+    rows = _rows(systems, width)
+    lines = [[_system(one, theme) for one in row] for row in rows]
+    for row, entries in enumerate([*lines, keys] if keys else lines):
+        of_systems = row < len(rows)
+        legend = figure.legend(
+            handles=entries,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 1 - 0.19 * row / height),
+            ncols=len(entries),
+            frameon=False,
+            handlelength=2.6 if of_systems else 1.0,
+            fontsize=8.5 if of_systems else 7.5,
+            labelcolor=theme.ink if of_systems else theme.faint,
+            columnspacing=1.8,
+        )
+        figure.add_artist(legend)
+    return 0.03 + 0.19 * len(rows) + 0.17 * bool(keys)
+
+
+def _rows(names: Sequence[str], width: float) -> list[list[str]]:
+    """The legend's systems in rows that fit into `width` inches; a letter of 8.5 points is some 0.076 wide."""
+    rows: list[list[str]] = []
+    room = 0.0
+    for name in names:
+        needed = 0.65 + 0.076 * len(name)
+        if needed > room:
+            rows.append([])
+            room = width
+        rows[-1].append(name)
+        room -= needed
+    return rows
 
 
 def _system(name: str, theme: Theme) -> Line2D:

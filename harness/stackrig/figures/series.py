@@ -75,6 +75,7 @@ def _plot(data: RunData, panel: Panel) -> Plot:
     series = [
         Series(system, name, marks)
         for system in data.systems
+        if system in panel.systems or not panel.systems
         for name in _metrics(panel)
         if (marks := tuple(_marks(data, system, name, panel.x, points)))
     ]

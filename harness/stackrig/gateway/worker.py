@@ -403,24 +403,18 @@ class Worker:
             raise
         return descriptors
 
-    def count_close(self, descriptors: list[int]) -> int:
-        total = 0
+    def count_close(self, descriptors: list[int]) -> None:
         for descriptor in descriptors:
-            total += struct.unpack("Q", os.read(descriptor, 8))[0]
             os.close(descriptor)
-        return total
 
-    def count(self, pids: list[int], tracepoint: str, begin: float, length: float) -> dict[str, Any]:
-        """How often `tracepoint` fired in `pids` within a window."""
+    def count(self, descriptors: list[int], begin: float, length: float) -> dict[str, Any]:
+        """How often a tracepoint that is open fired within a window. Opening is no part of it: the first to ask for
+        a tracepoint waits for all cores, and a window that waits as well ends after what it was to look at."""
         self._pause(begin)
-        descriptors = self.count_open(pids, tracepoint)
-        start = time.monotonic_ns()
-        try:
-            self._pause(length)
-        finally:
-            end = time.monotonic_ns()
-            count = self.count_close(descriptors)
-        return {"count": count, "ns": end - start}
+        start, first = time.monotonic_ns(), _fired(descriptors)
+        self._pause(length)
+        end, last = time.monotonic_ns(), _fired(descriptors)
+        return {"count": last - first, "ns": end - start}
 
     def place_threads(self, prefix: str, cores: list[int], nice: int, realtime: int) -> list[dict[str, Any]]:
         """Pin kernel threads by name, the i-th onto the i-th core in turn, at real-time priority `realtime` or, where
@@ -517,6 +511,11 @@ def _content_length(header: bytes) -> int | None:
         if name.strip().lower() == b"content-length" and value.strip().isdigit():
             return int(value)
     return None
+
+
+def _fired(descriptors: list[int]) -> int:
+    """What perf events have counted so far."""
+    return sum(int(struct.unpack("Q", os.read(descriptor, 8))[0]) for descriptor in descriptors)
 
 
 def _perf_open(tracepoint: int, thread: int) -> int:

@@ -16,6 +16,25 @@ from stackrig.model.system import Wire
 TestbedClass = Literal["veth", "softnic", "lab"]
 
 
+class Part(Model):
+    """Some of a grid's points. Axes in `at` stand at one value, the others take all of theirs."""
+
+    systems: list[str] | None = Field(default=None, description="of the experiment's; none: all of them")
+    at: dict[str, Scalar] = {}
+    fixed: dict[str, Scalar] = {}
+
+    @field_validator("at", "fixed", mode="before")
+    @classmethod
+    def _sizes(cls, value: object) -> object:
+        return parse_scalars(value)
+
+    def changed(self, by: Part) -> Part:
+        """This part as a profile wants it."""
+        return Part(
+            systems=by.systems or self.systems, at={**self.at, **by.at}, fixed={**self.fixed, **by.fixed}
+        )
+
+
 class Profile(Model):
     """How much of the grid is run and for how long: smoke, local, paper."""
 
@@ -24,6 +43,7 @@ class Profile(Model):
     )
     systems: list[str] | None = None
     fixed: dict[str, Scalar] = {}
+    parts: dict[str, Part] = Field(default={}, description="what is different in the experiment's parts")
     repetitions: int = Field(default=1, ge=1)
     warmup_s: float = Field(default=0.5, gt=0)
     duration_s: float = Field(default=1.5, gt=0)
@@ -35,11 +55,11 @@ class Profile(Model):
 
 
 class Experiment(Model):
-    """A grid of points, every cell for every system.
+    """A grid of points, every cell for every system; or `parts` of it, each with systems of its own.
 
     Axes and fixed settings with a meaning of the harness: `nics`, `queues`, `file_size` (bytes), `mtu`,
-    `server_cores`, `client_cores`; `frames`. Every other name is a parameter of the load generator or a
-    setting of the system, in that order.
+    `server_cores`, `client_cores`; `frames`; the axis `wire` stands for the field of that name. Every other
+    name is a parameter of the load generator or a setting of the system, in that order.
     """
 
     systems: list[str] = Field(min_length=1, description="`system/variant` or a bare name for the default")
@@ -50,14 +70,13 @@ class Experiment(Model):
         default=None, description="our systems' wire; the baselines' is the kernel's"
     )
     grid: dict[str, list[Scalar]] = {}
-    around: dict[str, Scalar] = Field(
-        default={},
-        description="instead of all combinations: one axis of the grid is varied at a time, the others as here",
+    parts: dict[str, Part] = Field(
+        default={}, description="instead of all combinations: these, such as one part for each panel"
     )
     fixed: dict[str, Scalar] = {}
     profiles: dict[str, Profile]
 
-    @field_validator("grid", "around", "fixed", mode="before")
+    @field_validator("grid", "fixed", mode="before")
     @classmethod
     def _sizes(cls, value: object) -> object:
         return parse_scalars(value)
@@ -69,13 +88,25 @@ class Experiment(Model):
                 if axis not in self.grid:
                     known = ", ".join(self.grid)
                     raise ValueError(f"profile {name!r} has axis {axis!r}, which is none of {known}")
-        if self.around and set(self.around) != set(self.grid):
-            raise ValueError("`around` has to give a value for each axis of the grid, and no other")
         for axis, values in self.grid.items():
             if not values:
                 raise ValueError(f"axis {axis!r} has no value")
             if axis in self.fixed:
                 raise ValueError(f"{axis!r} is both an axis and fixed")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_parts(self) -> Experiment:
+        for name, profile in self.profiles.items():
+            if strange := sorted(set(profile.parts) - set(self.parts)):
+                known = ", ".join(self.parts) or "none"
+                raise ValueError(f"profile {name!r} changes part {strange[0]!r}; the parts: {known}")
+        everywhere = [self.parts, *(profile.parts for profile in self.profiles.values())]
+        for part, body in (one for parts in everywhere for one in parts.items()):
+            if strange := sorted(set(body.at) - set(self.grid)):
+                raise ValueError(f"part {part!r} is at {strange[0]!r}, which is no axis of the grid")
+            if both := sorted(set(body.fixed) & set(self.grid)):
+                raise ValueError(f"part {part!r} fixes axis {both[0]!r}; give it in `at`")
         return self
 
 
@@ -86,6 +117,7 @@ class Panel(Model):
     title: str
     x: str
     y: str | list[str]
+    systems: list[str] = Field(default=[], description="only these; none: all that have such points")
     where: dict[str, Scalar] = {}
     paper_where: dict[str, Scalar] = {}
     x_label: str = ""

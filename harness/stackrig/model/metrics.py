@@ -40,6 +40,7 @@ METRICS: dict[str, Metric] = {
     "server_cpu_per_byte": Metric("Server CPU per byte", "s/B", "ns/B", 1e-9, "unaffected"),
     "server_busy_percent": Metric("Polling loop at work", "%", "%", 1.0, "lower_bound"),
     "syscalls_rate": Metric("System calls", "1/s", "thousand/s", 1e3, "meaningless"),
+    "syscalls_per_request": Metric("System calls per request", "1", "", 1.0, "meaningless"),
     "client_busy": Metric("Client at work", "ratio", "%", 1e-2, "unaffected"),
     "machine_cpu_cores": Metric("Cores busy, whole machine", "cores", "cores", 1.0, "unaffected"),
     "nic_tx_bytes_rate": Metric("Bytes sent by the server's NICs", "B/s", "MB/s", 1e6, "lower_bound"),
@@ -49,6 +50,13 @@ METRICS: dict[str, Metric] = {
     ),
     "nic_rx_packets_rate": Metric(
         "Packets received by the server's NICs", "1/s", "thousand/s", 1e3, "lower_bound"
+    ),
+    "udp_rcvbuf_errors_rate": Metric(
+        "Datagrams that found the server's socket buffer full", "1/s", "1/s", 1.0, "unaffected"
+    ),
+    "answers_unasked": Metric("Answers that nobody waited for", "1", "", 1.0, "unaffected"),
+    "llc_misses_per_request": Metric(
+        "Misses of the last-level cache per request", "1", "", 1.0, "unaffected"
     ),
     "retransmits_rate": Metric("Segments sent again", "1/s", "1/s", 1.0, "unaffected"),
     "memory_read_rate": Metric("Memory read", "bit/s", "Gb/s", 1e9, "lower_bound"),

@@ -7,13 +7,14 @@ Facts are cited by section, figure and page. What a paper says is told in our wo
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from stackrig.model.base import Model, Scalar, parse_scalars
 from stackrig.model.experiment import TestbedClass
 from stackrig.model.expression import PLACES, Expression
+from stackrig.model.system import Wire
 
 
 class Where(Model):
@@ -168,7 +169,8 @@ class _Rule(Model):
     @classmethod
     def _words(cls, over: dict[str, Selector]) -> dict[str, Selector]:
         for axis, chosen in over.items():
-            if isinstance(chosen, str) and chosen not in PLACES:
+            wire = axis == "wire" and chosen in get_args(Wire)
+            if isinstance(chosen, str) and chosen not in PLACES and not wire:
                 raise ValueError(f"{axis}: {chosen!r}; expected a value, largest or smallest")
         return over
 

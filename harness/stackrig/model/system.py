@@ -70,6 +70,9 @@ class System(Model):
     kind: Literal["system", "baseline"]
     title: str
     summary: str = ""
+    notes: str = Field(
+        default="", description="what a comparison with it must know; on every page that has one"
+    )
     paper: str | None = None
     protocol: Protocol
     wires: list[Wire]

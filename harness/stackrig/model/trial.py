@@ -49,6 +49,10 @@ class Validity(Model):
     wire_limit: Check = Field(description="true: the rate is within what the wire can carry")
     placement: Check = Field(description="true: each side paid for its own packets")
     undisturbed: Check = Field(description="false: other processes ran on the trial's cores")
+    answered_once: Check = Field(
+        default=Check(value=None, evidence="not checked: made before this was looked at"),
+        description="false: more than a few answers came twice, or after their query was given up",
+    )
 
 
 class Phase(Model):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stackrig import registry
 from stackrig.claims import papers
 from stackrig.claims.interface import Interface
 from stackrig.claims.judge import BEARING
@@ -33,6 +34,7 @@ VALIDITY = {
     "wire_limit": "beyond the wire's rate",
     "placement": "placement did not hold",
     "undisturbed": "disturbed",
+    "answered_once": "answered twice or late",
 }
 """What each check says of a trial that did not pass it."""
 
@@ -115,12 +117,28 @@ def _warnings(data: RunData) -> list[str]:
             "run shows that everything works, and no more."
         )
     found += _doubts(data)
+    found += _of_systems(data)
     if data.run.testbed.testbed_class != "lab":
         found.append(
             f"This testbed is of class {data.run.testbed.testbed_class}. Its absolute numbers are its own; "
             "what can be held against the paper are ratios, orders and shapes."
         )
     return found
+
+
+def _of_systems(data: RunData) -> list[str]:
+    """What a comparison with some of the run's systems must know (`notes` of their descriptions)."""
+    names = dict.fromkeys(trial.point.system for trial in data.trials)
+    there = [name for name in names if name in registry.systems() or name in registry.baselines()]
+    said = [registry.load_system(name) for name in there]
+    return [f"{system.title}: {system.notes}" for system in said if system.notes]
+
+
+def _at_once(trial: Trial) -> str:
+    settings = trial.point.settings
+    if "outstanding" in settings:
+        return f"{settings['outstanding']} queries"
+    return f"{settings.get('connections', 'so many')} connections"
 
 
 def _doubts(data: RunData) -> list[str]:
@@ -131,10 +149,10 @@ def _doubts(data: RunData) -> list[str]:
     held = [cell for cell in data.cells.values() if cell.limited_by == "load"]
     idle = []
     if held:
-        at_once = sorted({str(cell.usable[0].point.settings.get("connections", "?")) for cell in held})
+        at_once = sorted({_at_once(cell.usable[0]) for cell in held})
         idle.append(
             f"At {len(held)} of {len(data.cells)} points neither the server nor the client was saturated: "
-            f"{' or '.join(at_once)} connections at once asked for no more, or other processes had the cores. "
+            f"{' or '.join(at_once)} at once asked for no more, or other processes had the cores. "
             "Throughput there is a lower bound of what the server can do."
         )
     of = f"of {words.many(sum(len(cell.usable) for cell in data.cells.values()), 'trial')}"

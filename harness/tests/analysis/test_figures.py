@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
@@ -44,6 +45,15 @@ def truth(system: str, axes: Mapping[str, Any]) -> Mapping[str, float]:
 def run(nics: Sequence[int] = (1, 2), **options: Any) -> RunData:
     fig = made_up.artifact(grid={"nics": list(nics), "file_size": SIZES}, panels=PANELS)
     return made_up.make(fig, truth, **options)
+
+
+def test_a_panel_shows_the_systems_that_it_names() -> None:
+    fig = made_up.artifact(
+        grid={"nics": [1, 2], "file_size": SIZES}, panels=[PANELS[0], {**PANELS[1], "systems": ["nginx"]}]
+    )
+    everyone, one = series.plots(made_up.make(fig, truth))
+    assert len(everyone.series) > 1
+    assert [line.system for line in one.series] == ["nginx"]
 
 
 # Styles -------------------------------------------------------------------------------------------------
@@ -213,6 +223,37 @@ def test_the_papers_place_is_a_line_at_its_x() -> None:
     axes = axes_of(run(), [place])[0]
     assert "paper: 64 KiB" in [text.get_text() for text in axes.texts]
     assert any(list(line.get_xdata()) == [16.0, 16.0] for line in axes.lines)  # type: ignore[arg-type]
+
+
+def test_a_logarithmic_axis_has_its_marks_where_their_values_are() -> None:
+    """Also where many curves step aside of each other: by a part of the axis, not of the values."""
+    systems = ["nginx", "sandstorm/precopy", "sandstorm/memcpy", "nsd", "knot"]
+    fig = made_up.artifact(
+        grid={"nics": [1, 100, 10_000]},
+        systems=systems,
+        panels=[{"id": "a", "title": "NICs", "x": "nics", "x_scale": "log10", "y": "goodput"}],
+    )
+    (axes,) = axes_of(made_up.make(fig, lambda system, axes: {"goodput": 1e9}))
+    left, right = axes.get_xlim()
+    curves: list[list[float]] = [np.asarray(line.get_xdata(), dtype=float).tolist() for line in axes.lines]
+    whole = [curve for curve in curves if len(curve) == 3]
+    assert len(whole) == len(systems)
+    for curve in whole:
+        for x, place in zip(curve, (0, 2, 4), strict=True):
+            assert left < x < right
+            assert abs(x - place) < 0.2
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "100", "10000"]
+
+
+def test_a_legend_has_no_row_that_is_wider_than_the_figure() -> None:
+    names = registry.load_artifact("figure-3.8").experiment.systems  # type: ignore[union-attr]
+    truth_ = {"goodput": 1e9}
+    fig = made_up.artifact(grid={"nics": [1], "file_size": SIZES}, panels=PANELS[:1] * 2, systems=names)
+    figure = draw.draw(series.plots(made_up.make(fig, lambda system, axes: truth_)), [], draw.LIGHT)
+    figure.canvas.draw()
+    boxes = [legend.get_window_extent() for legend in figure.legends]
+    assert len(boxes) >= 2
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
 
 
 def test_a_panel_without_trials_says_so() -> None:

@@ -13,7 +13,7 @@ from stackrig.claims import papers
 from stackrig.errors import UserError
 from stackrig.model.expression import Expression, Term
 from stackrig.model.metrics import METRICS
-from stackrig.model.paper import Claim, Claims, Published
+from stackrig.model.paper import Claim, Claims, Published, RatioRule
 from stackrig.yamlfile import load
 from tests.analysis import made_up
 
@@ -172,3 +172,17 @@ def test_a_claim_on_several_nics_is_not_judged_of_one(claim: Claim) -> None:
     words = ("six NICs", "four NICs", "As NICs are added")
     if any(word in claim.says for word in words):
         assert claim.needs.nics >= 2
+
+
+def test_claims_on_batches_are_judged_with_one_core_whatever_zones_have() -> None:
+    """The thesis, section 3.3.4.1: one instance and one queue; NSD keeps the four cores of section 3.3.3."""
+    by_id = {claim.id: claim for claim in CLAIMS}
+    for name in ("batching", "batching-softnic", "unbatched", "unbatched-one-core"):
+        rule = by_id[f"figure-3.8.{name}"].rule
+        assert isinstance(rule, RatioRule)
+        assert rule.over["server_cores"] == 1
+    unbatched = by_id["figure-3.8.unbatched"]
+    assert unbatched.needs.server_cores == 4
+    assert isinstance(unbatched.rule, RatioRule)
+    nsd = next(term for term in Expression(unbatched.rule.of).terms if term.system == "nsd")
+    assert ("server_cores", 4) in nsd.pins
