@@ -46,11 +46,12 @@ class Corpus:
 class Session:
     """A context: entering makes the testbed, leaving removes it, however the run ends."""
 
-    def __init__(self, inventory: str = "local") -> None:
+    def __init__(self, inventory: str = "local", seed: int | None = None) -> None:
+        """`seed`: of the run, for what the gate asks at random; None: a fixed one."""
         self.inventory_name = inventory
         self.inventory, self.inventory_hash = load_inventory(inventory)
         self._gates: dict[tuple[Any, ...], Report] = {}
-        self._dns_gate = DnsGate(self)
+        self._dns_gate = DnsGate(self, seed)
         # Content → the reference's answers, or why there are none.
         self._references: dict[str, list[http_gate.Asked] | str] = {}
         self._dated: set[tuple[str, str]] = set()
