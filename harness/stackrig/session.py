@@ -256,13 +256,15 @@ def server_plan(point: Point, corpus: Corpus, cores: list[int]) -> ServerPlan:
 
 def wiring_of(point: Point, system: System) -> Wiring:
     settings = point.settings
+    variant = system.variants[point.variant]
     return Wiring(
         nics=_whole(settings, "nics", 1),
         queues=_whole(settings, "queues", 1),
         mtu=_whole(settings, "mtu", 1500),
-        frames=system.variants[point.variant].frames,
+        frames=variant.frames,
         server_wire=point.server_wire,
         client_wire=point.wire,
+        client_passes=variant.answers_in_xdp and point.wire == "kernel",
         client_addresses=_whole(settings, "source_addresses", 1),
         link_rate=str(settings.get("link_rate", "")),
         spinning=tuple({role for role, name, value in _SPINS if settings.get(name) == value}),

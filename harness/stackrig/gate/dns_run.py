@@ -22,9 +22,6 @@ from stackrig.testbed.wiring import Wiring
 if TYPE_CHECKING:
     from stackrig.session import Corpus, Session
 
-# veth_xdp_flush() of Linux wakes the receiver only where that has a program; else frames wait for the next one.
-NO_KERNEL_CLIENT = "what a program sends reaches a veth's other end only if that has a program too"
-
 Found = TypeVar("Found")
 
 
@@ -41,8 +38,8 @@ class DnsGate:
         is_reference = plan.system.name in gate.REFERENCES
         references = {} if is_reference else self._answers_of_references()
         everything = replace(plan, zones=(*plan.zones, *self._served[0]))
-        if in_xdp := plan.system.variants[plan.variant].answers_in_xdp:
-            wiring = replace(wiring, xdp_mode="generic")
+        # Whatever the load comes by, the gate asks from kernel sockets.
+        wiring = replace(wiring, client_passes=plan.system.variants[plan.variant].answers_in_xdp)
         asked, bench = self._ask(everything, wiring, corpus.entries)
         report = gate.judge(self.wanted, asked, references)
         report.seed = self.seed
@@ -52,8 +49,6 @@ class DnsGate:
             lacking = self._lacking.items()
             report.skipped += [f"answers were not compared with {name}'s: {why}" for name, why in lacking]
         report.skipped += self._served[1]
-        if in_xdp:
-            report.skipped.append(f"XDP in native mode: {NO_KERNEL_CLIENT}; asked in generic mode")
         for where, answers in bench.items():
             gate.judge_bench(report, corpus.entries, answers, where)
         return report
