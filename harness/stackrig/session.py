@@ -264,11 +264,16 @@ def wiring_of(point: Point, system: System) -> Wiring:
         frames=variant.frames,
         server_wire=point.server_wire,
         client_wire=point.wire,
-        client_passes=variant.answers_in_xdp and point.wire == "kernel",
+        client_passes=variant.answers_in_xdp and not _client_has_xdp(point),
         client_addresses=_whole(settings, "source_addresses", 1),
         link_rate=str(settings.get("link_rate", "")),
         spinning=tuple({role for role, name, value in _SPINS if settings.get(name) == value}),
     )
+
+
+def _client_has_xdp(point: Point) -> bool:
+    """Whether an XDP program stands at the client's end already while the load is on."""
+    return point.wire == "afxdp" or registry.load_generator(point.load).has_xdp
 
 
 def _whole(settings: dict[str, Scalar], name: str, default: int) -> int:

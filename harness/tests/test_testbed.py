@@ -199,17 +199,19 @@ def test_a_program_that_is_not_built_is_told(monkeypatch: pytest.MonkeyPatch, tm
         passing_program()
 
 
-@pytest.mark.parametrize(("variant", "wire", "wanted"), [
-    ("xdp", "kernel", True),
-    ("xdp", "afxdp", False),  # the client has a program of its own
-    ("wire-memcpy", "kernel", False),
+@pytest.mark.parametrize(("variant", "load", "wire", "wanted"), [
+    ("xdp", "rigload", "kernel", True),
+    ("xdp", "dnsperf", "kernel", True),
+    ("xdp", "rigload", "afxdp", False),  # the client has a program of its own
+    ("xdp", "kxdpgun", "kernel", False),
+    ("wire-memcpy", "rigload", "kernel", False),
 ])  # fmt: skip
 def test_only_kernel_clients_of_servers_that_answer_in_xdp_need_a_program(
-    variant: str, wire: Wire, wanted: bool
+    variant: str, load: str, wire: Wire, wanted: bool
 ) -> None:
     system, _ = registry.resolve_system("namestorm")
     point = Point(
-        system="namestorm", variant=variant, label="", workload="dns-zone", load="rigload", wire=wire,
+        system="namestorm", variant=variant, label="", workload="dns-zone", load=load, wire=wire,
         server_wire="afxdp", settings={},
     )  # fmt: skip
     assert wiring_of(point, system).client_passes == wanted

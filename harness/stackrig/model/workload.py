@@ -24,6 +24,7 @@ class Generator(Model):
     program: str = Field(description="program on PATH, or the CMake target where build is true")
     build: bool = False
     packages: list[str] = []
+    has_xdp: bool = Field(default=False, description="puts an XDP program of its own onto its interface")
     parameters: dict[str, Setting]
 
 
