@@ -77,23 +77,39 @@ function(stackrig_fuzzer name)
   endif()
 endfunction()
 
+# stackrig_bpf_command(source folder name output [COMMAND ...]): compiles a BPF program to
+# folder/name.bpf.o; the commands make `output` of it, where that is another file.
+find_program(BPF_CLANG NAMES clang-14 clang REQUIRED)
+function(stackrig_bpf_command source folder name output)
+  file(MAKE_DIRECTORY ${folder})
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${BPF_CLANG} -target bpf -O2 -g -Wall -Werror
+            -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -I${CMAKE_SOURCE_DIR}/systems/lib
+            -MD -MF ${folder}/${name}.d -MT ${output}
+            -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${folder}/${name}.bpf.o
+    ${ARGN}
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source}
+    DEPFILE ${folder}/${name}.d
+    VERBATIM)
+endfunction()
+
 # stackrig_bpf(target source name): compiles a BPF program and makes the header name.skel.h, which
 # carries it, part of the target.
 function(stackrig_bpf target source name)
-  find_program(BPF_CLANG NAMES clang-14 clang REQUIRED)
   find_program(BPFTOOL bpftool HINTS /usr/sbin /sbin REQUIRED)
   set(_folder ${CMAKE_CURRENT_BINARY_DIR}/bpf)
-  file(MAKE_DIRECTORY ${_folder})
-  add_custom_command(
-    OUTPUT ${_folder}/${name}.skel.h
-    COMMAND ${BPF_CLANG} -target bpf -O2 -g -Wall -Werror
-            -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -I${CMAKE_SOURCE_DIR}/systems/lib
-            -MD -MF ${_folder}/${name}.d -MT ${_folder}/${name}.skel.h
-            -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${_folder}/${name}.bpf.o
-    COMMAND ${BPFTOOL} gen skeleton ${_folder}/${name}.bpf.o name ${name}_bpf > ${_folder}/${name}.skel.h
-    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source}
-    DEPFILE ${_folder}/${name}.d
-    VERBATIM)
+  stackrig_bpf_command(${source} ${_folder} ${name} ${_folder}/${name}.skel.h
+    COMMAND ${BPFTOOL} gen skeleton ${_folder}/${name}.bpf.o name ${name}_bpf > ${_folder}/${name}.skel.h)
   target_sources(${target} PRIVATE ${_folder}/${name}.skel.h)
   target_include_directories(${target} SYSTEM PRIVATE ${_folder})
+endfunction()
+
+# stackrig_bpf_object(source name): compiles a BPF program that is loaded by `ip link`, to
+# bpf/name.bpf.o of the build folder; part of target "programs".
+function(stackrig_bpf_object source name)
+  set(_folder ${CMAKE_BINARY_DIR}/bpf)
+  stackrig_bpf_command(${source} ${_folder} ${name} ${_folder}/${name}.bpf.o)
+  add_custom_target(${name}_bpf ALL DEPENDS ${_folder}/${name}.bpf.o)
+  add_dependencies(programs ${name}_bpf)
 endfunction()

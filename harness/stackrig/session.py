@@ -46,11 +46,12 @@ class Corpus:
 class Session:
     """A context: entering makes the testbed, leaving removes it, however the run ends."""
 
-    def __init__(self, inventory: str = "local") -> None:
+    def __init__(self, inventory: str = "local", seed: int | None = None) -> None:
+        """`seed`: of the run, for what the gate asks at random; None: a fixed one."""
         self.inventory_name = inventory
         self.inventory, self.inventory_hash = load_inventory(inventory)
         self._gates: dict[tuple[Any, ...], Report] = {}
-        self._dns_gate = DnsGate(self)
+        self._dns_gate = DnsGate(self, seed)
         # Content → the reference's answers, or why there are none.
         self._references: dict[str, list[http_gate.Asked] | str] = {}
         self._dated: set[tuple[str, str]] = set()
@@ -258,17 +259,24 @@ def wiring_of(point: Point, system: System) -> Wiring:
     spinning = {role for role, name, value in _SPINS if settings.get(name) == value}
     if registry.load_generator(point.load).spins:
         spinning.add("client")
+    variant = system.variants[point.variant]
     return Wiring(
         nics=_whole(settings, "nics", 1),
         queues=_whole(settings, "queues", 1),
         mtu=_whole(settings, "mtu", 1500),
-        frames=system.variants[point.variant].frames,
+        frames=variant.frames,
         server_wire=point.server_wire,
         client_wire=point.wire,
+        client_passes=variant.answers_in_xdp and not _client_has_xdp(point),
         client_addresses=_whole(settings, "source_addresses", 1),
         link_rate=str(settings.get("link_rate", "")),
         spinning=tuple(sorted(spinning)),
     )
+
+
+def _client_has_xdp(point: Point) -> bool:
+    """Whether an XDP program stands at the client's end already while the load is on."""
+    return point.wire == "afxdp" or registry.load_generator(point.load).has_xdp
 
 
 def _whole(settings: dict[str, Scalar], name: str, default: int) -> int:

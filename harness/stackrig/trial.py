@@ -97,10 +97,7 @@ def _attempt(session: Session, attempt: Attempt, whole: Plan) -> tuple[str, str]
     served = server_plan(point, corpus, cores)
     wiring = wiring_of(point, served.system)
     report = session.gate(point, served, wiring, corpus)
-    attempt.raw["gate.json"] = json.dumps(
-        {"ok": report.ok, "checked": report.checked, "findings": report.findings, "skipped": report.skipped},
-        indent=1,
-    )
+    attempt.raw["gate.json"] = json.dumps(report.as_json(), indent=1)
     if not report.ok:
         return "failed", f"correctness gate: {report.told()}"
     wires = session.testbed.lay(wiring)

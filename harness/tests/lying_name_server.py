@@ -32,12 +32,17 @@ def answer(raw: bytes, stream: bool) -> bytes | None:
     try:
         query = dns.message.from_wire(raw)
     except Exception:
-        return raw[:2] + b"\x80\x01" + bytes(8) if len(raw) >= 12 else None
+        return odd(raw, 1) if len(raw) >= 12 else None
+    if query.flags & dns.flags.QR:
+        return None
     if query.opcode() != 0 or len(query.question) != 1:
-        return raw[:2] + struct.pack(">BB", 0x80 | raw[2] & 0x78, 4) + bytes(8)
+        return odd(raw, 4)
     reply = dns.message.make_response(query)
     _fill(reply, query.question[0])
     wire = bytearray(reply.to_wire(max_size=65535))
+    if LIE == "cut" and len(reply.answer) > 0:
+        reply.answer = []
+        wire = bytearray(reply.to_wire(max_size=65535))
     if not stream and len(wire) > 512:
         reply.answer, reply.authority = [], []
         reply.flags |= dns.flags.TC
@@ -45,7 +50,18 @@ def answer(raw: bytes, stream: bool) -> bytes | None:
     if LIE == "lower-case question":
         end = wire.index(0, 12)
         wire[12:end] = wire[12:end].lower()
+    if LIE == "no question":
+        wire[4:6] = b"\0\0"
+        del wire[12 : wire.index(0, 12) + 5]
+    wire[2] ^= {"another opcode": 0x10, "no QR": 0x80}.get(LIE, 0)
+    wire[3] ^= {"Z": 0x40}.get(LIE, 0)
     return bytes(wire)
+
+
+def odd(raw: bytes, rcode: int) -> bytes | None:
+    """To what is no query: the head alone."""
+    first = {"odd without QR": raw[2] & 0x78, "odd with opcode 0": 0x80}.get(LIE, 0x80 | raw[2] & 0x78)
+    return None if LIE == "silent to odd" else raw[:2] + struct.pack(">BB", first, rcode) + bytes(8)
 
 
 def _fill(reply: dns.message.Message, question: dns.rrset.RRset) -> None:

@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from stackrig import paths, registry
 from stackrig.errors import SetupError, UserError
+from stackrig.gateway.host import HostError
+from stackrig.model.system import Wire
+from stackrig.model.trial import Point
+from stackrig.session import wiring_of
 from stackrig.testbed import owner as owners
 from stackrig.testbed.cgroups import hierarchy
-from stackrig.testbed.local import LocalTestbed, load_inventory
+from stackrig.testbed.local import LocalTestbed, Side, load_inventory, passing_program
 from stackrig.testbed.owner import Owner
 from stackrig.testbed.wiring import Wiring, nic
 
@@ -167,6 +172,51 @@ def test_a_run_with_the_machines_only_core_twice_is_refused(root_needed: Path) -
     assert list(root_needed.glob("*.json")) == []
 
 
+def test_a_client_whose_veth_needs_a_program_has_one_that_lets_all_through(testbed: LocalTestbed) -> None:
+    def attached(side: Side, name: str) -> dict[str, object]:
+        shown = json.loads(side.host.run("ip", "-json", "-details", "link", "show", "dev", name))
+        found: dict[str, object] = shown[0].get("xdp", {})
+        return found
+
+    if not (paths.build_dir() / "bpf" / "pass.bpf.o").exists():
+        pytest.skip("the XDP program is not built")
+    for wanted in (False, True):
+        wires = testbed.lay(Wiring(nics=2, client_passes=wanted))
+        for one in wires.nics:
+            assert attached(testbed.server, one.server_interface) == {}
+            found = attached(testbed.client, one.client_interface)
+            assert bool(found) == wanted
+            if wanted:
+                assert found["mode"] == 1, "native"
+                assert found["prog"]["name"] == "stackrig_pass"  # type: ignore[index]
+            with pytest.raises(HostError, match="refused"):  # the other end was reached, and said so
+                testbed.client.host.call("congestion_control", address=one.server_kernel, port=9)
+
+
+def test_a_program_that_is_not_built_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STACKRIG_BUILD", str(tmp_path))
+    with pytest.raises(SetupError, match=r"pass\.bpf\.o: not built"):
+        passing_program()
+
+
+@pytest.mark.parametrize(("variant", "load", "wire", "wanted"), [
+    ("xdp", "rigload", "kernel", True),
+    ("xdp", "dnsperf", "kernel", True),
+    ("xdp", "rigload", "afxdp", False),  # the client has a program of its own
+    ("xdp", "kxdpgun", "kernel", False),
+    ("wire-memcpy", "rigload", "kernel", False),
+])  # fmt: skip
+def test_only_kernel_clients_of_servers_that_answer_in_xdp_need_a_program(
+    variant: str, load: str, wire: Wire, wanted: bool
+) -> None:
+    system, _ = registry.resolve_system("namestorm")
+    point = Point(
+        system="namestorm", variant=variant, label="", workload="dns-zone", load=load, wire=wire,
+        server_wire="afxdp", settings={},
+    )  # fmt: skip
+    assert wiring_of(point, system).client_passes == wanted
+
+
 def test_an_unknown_inventory_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean local"):
         load_inventory("locl")
@@ -176,4 +226,3 @@ def test_names_are_short_enough_for_interfaces() -> None:
     wide = nic("rig-ffff-", Wiring(nics=64), 63, 12345)
     assert max(len(wide.server_interface), len(wide.client_interface)) <= 11
     assert nic("rig-ffff-", Wiring(server_wire="shm"), 0).server_uri.startswith("shm:rig-ffff-")
-    assert nic("rig-ffff-", Wiring(xdp_mode="generic"), 0).server_uri.endswith("?queues=1&mode=generic")

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from stackrig import paths
+from stackrig.testbed.local import PASSING_SECTION, passing_program
 
 pytestmark = [
     pytest.mark.root,
@@ -130,6 +131,10 @@ class Wire:
         count = ["numrxqueues", str(self.queues), "numtxqueues", str(self.queues)]
         run("ip", "-n", self.server, "link", "add", "veths", *count, "type", "veth",
             "peer", "name", "vethc", *count, "netns", self.client)  # fmt: skip
+        if self.variant == "xdp":
+            # What XDP_TX sends is taken by a veth in native mode only if it has an XDP program too.
+            run("ip", "-n", self.client, "link", "set", "dev", "vethc", "xdpdrv",
+                "obj", str(passing_program()), "sec", PASSING_SECTION)  # fmt: skip
         run("ip", "-n", self.client, "address", "add", "10.77.0.1/24", "dev", "vethc")
         run("ip", "-n", self.server, "link", "set", "veths", "up")
         run("ip", "-n", self.client, "link", "set", "vethc", "up")
@@ -158,12 +163,10 @@ class Wire:
 
     def start(self) -> None:
         program = paths.build_dir() / "systems" / "namestorm" / "namestorm"
-        # What XDP_TX sends is taken by a veth in native mode only if it has an XDP program too.
-        mode = "generic" if self.variant == "xdp" else "auto"
         self.zone.write_text(zone_text())
         read_end, write_end = os.pipe()
         words = ["ip", "netns", "exec", self.server, str(program), *VARIANTS[self.variant],
-                 "--zone", f"example.com={self.zone}", "--port", f"afxdp:veths?mode={mode}&queues={self.queues}",
+                 "--zone", f"example.com={self.zone}", "--port", f"afxdp:veths?queues={self.queues}",
                  "--address", f"{SERVER}/24", "--telemetry", str(self.page),
                  "--ready-fd", str(write_end)]  # fmt: skip
         log = self.folder / "log"

@@ -19,6 +19,9 @@ def command(
     ),
     file_size: str = typer.Option("4KiB", help="Of the file that the gate asks for."),
     zone_entries: int = typer.Option(100, help="Names of the zone that the gate asks for."),
+    seed: int = typer.Option(
+        None, help="Of the zones and questions that name servers are asked at random; else a fixed one."
+    ),
     json: bool = typer.Option(False, "--json", help="For scripts."),
 ) -> None:
     """Check every description (YAML) and every plan; with --gate the answers of systems too."""
@@ -36,7 +39,7 @@ def command(
     told: dict[str, object] = {"checked": checked, "gates": {}}
     if gate:
         told["gates"] = _gates(
-            list(names or [*registry.systems(), *registry.baselines()]), file_size, zone_entries
+            list(names or [*registry.systems(), *registry.baselines()]), file_size, zone_entries, seed
         )
     if json:
         output.as_json(told)
@@ -113,8 +116,11 @@ def _bar(name: str) -> None:
         trials.sides(bar, settings)
 
 
-def _gates(names: list[str], file_size: str, zone_entries: int) -> dict[str, dict[str, object]]:
+def _gates(
+    names: list[str], file_size: str, zone_entries: int, seed: int | None
+) -> dict[str, dict[str, object]]:
     from stackrig import session as sessions
+    from stackrig.gate.report import Report
     from stackrig.model.base import parse_scalar
     from stackrig.model.trial import Point
     from stackrig.server import ServerError
@@ -129,7 +135,7 @@ def _gates(names: list[str], file_size: str, zone_entries: int) -> dict[str, dic
     labels = [
         name for name in names if name.partition("/")[0] in {**registry.systems(), **registry.baselines()}
     ]
-    with sessions.Session() as session:
+    with sessions.Session(seed=seed) as session:
         for spelled in labels:
             system, variant = registry.resolve_system(spelled)
             wire = system.wires[0]
@@ -149,17 +155,7 @@ def _gates(names: list[str], file_size: str, zone_entries: int) -> dict[str, dic
             try:
                 report = session.gate(point, plan, sessions.wiring_of(point, system), corpus)
             except ServerError as error:
-                found[point.label] = {
-                    "ok": False,
-                    "checked": 0,
-                    "findings": [str(error), error.excerpt],
-                    "skipped": [],
-                }
+                found[point.label] = Report(findings=[str(error), error.excerpt]).as_json()
                 continue
-            found[point.label] = {
-                "ok": report.ok,
-                "checked": report.checked,
-                "findings": report.findings,
-                "skipped": report.skipped,
-            }
+            found[point.label] = report.as_json()
     return found

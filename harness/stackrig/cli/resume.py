@@ -25,5 +25,5 @@ def command(
             f"with those to come; a new run is: stackrig run {whole.artifact} --profile {whole.profile}",
             err=True,
         )
-    with Session() as session:
+    with Session(seed=whole.seed) as session:
         run_verb.finish(whole, folder, session, json)

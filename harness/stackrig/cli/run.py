@@ -41,7 +41,7 @@ def go(whole: object, json: bool) -> object:
     from stackrig.session import Session
 
     assert isinstance(whole, Plan)
-    with Session() as session:
+    with Session(seed=whole.seed) as session:
         folder = runner.begin(whole, session)
         finish(whole, folder, session, json)
     return folder

@@ -9,17 +9,21 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackrig.gate import dns_signing
 from stackrig.zones import Zone, wire_name
 
-SEED = 20260607
-GROUPS = 3  # each a parent zone and a child of it
+SEED = 20260607  # where a session has none
+GROUPS = 8  # each a parent zone and a child of it
 OWNERS = 40  # of a zone, about
-QUESTIONS = 1500
+QUESTIONS = 3000
 TYPES = {
     "A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "DNAME": 39,
-    "DS": 43, "CAA": 257, "ANY": 255, "TYPE65000": 65000,
+    "DS": 43, "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "NSEC3": 50, "NSEC3PARAM": 51, "CAA": 257, "ANY": 255,
+    "TYPE65000": 65000,
 }  # fmt: skip
-_UPDATE = 5  # refused in as many ways as there are servers
+# Of groups in turn, as further words for ldns-signzone: unsigned, NSEC, NSEC3, NSEC3 with opt-out.
+SIGNINGS: tuple[tuple[str, ...] | None, ...] = (None, (), ("-n",), ("-n", "-p"))
+SALTS = ("", "ab12", "0123456789abcdef")
 _LABELS = ["a", "b", "c", "www", "mail", "x-1", "_sip", "very-long-label-of-forty-and-some-letters", "7"]
 
 
@@ -51,15 +55,7 @@ class ZoneText:
     origin: str
     text: str
     owners: tuple[str, ...]  # absolute, without the last dot
-
-
-@dataclass(frozen=True)
-class Odd:
-    """A message that is no plain query; only how it is refused is compared."""
-
-    name: str
-    message: bytes
-    also: frozenset[int | None] = frozenset()  # rcodes that are right whatever the baselines say
+    signing: tuple[str, ...] | None = None  # words for ldns-signzone; None: unsigned
 
 
 def zones(seed: int = SEED) -> list[ZoneText]:
@@ -68,20 +64,34 @@ def zones(seed: int = SEED) -> list[ZoneText]:
     for group in range(GROUPS):
         origin = f"g{group}.test"
         elsewhere = [owner for zone in made for owner in zone.owners]
-        parent = _zone(chance, origin, elsewhere, delegate=f"kid.{origin}")
-        made += [parent, _zone(chance, f"kid.{origin}", list(parent.owners))]
+        signing = SIGNINGS[group % len(SIGNINGS)]
+        parent = _zone(chance, origin, elsewhere, signing, delegate=f"kid.{origin}")
+        below = signing if chance.random() < 0.5 else None
+        made += [parent, _zone(chance, f"kid.{origin}", list(parent.owners), below)]
     return made
 
 
-def lay_out(folder: Path) -> list[Zone]:
-    """The zones as files in `folder`."""
+def lay_out(folder: Path, made: list[ZoneText]) -> tuple[list[Zone], list[str]]:
+    """The zones as files in `folder`, those signed that are to be; what could not be signed, and why."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
-    for zone in zones():
+    missing = dns_signing.lacking()
+    found, skipped = [], list[str]()
+    for zone in made:
         path = folder / f"{zone.origin}.zone"
         path.write_text(zone.text)
+        if zone.signing is not None and not missing:
+            try:
+                path = dns_signing.sign(zone.origin, path, zone.signing)
+            except dns_signing.SigningError as error:
+                skipped.append(f"{zone.origin} was asked for unsigned: {error}")
         found.append(Zone(zone.origin, str(path)))
-    return found
+    if missing:
+        many = sum(zone.signing is not None for zone in made)
+        tools = " and ".join(missing)
+        skipped.append(
+            f"signed zones: {many} of {len(made)} zones were asked for unsigned: {tools} not found"
+        )
+    return found, skipped
 
 
 def questions(made: list[ZoneText], count: int = QUESTIONS, seed: int = SEED) -> list[Question]:
@@ -90,40 +100,16 @@ def questions(made: list[ZoneText], count: int = QUESTIONS, seed: int = SEED) ->
     return truncated + [_question(chance, chance.choice(made)) for _ in range(count)]
 
 
-def odd_messages(made: list[ZoneText]) -> list[Odd]:
-    """Every opcode, counts that lie, compressed questions, cut messages, other classes."""
-    name = made[0].owners[0]
-    good = Question(name).message(0x4242)
-    question = good[12:]
-    not_implemented = frozenset({4})  # also where a baseline knows the opcode (RFC 1035 4.1.1)
-    cases = [
-        Odd(f"opcode {op}", good[:2] + bytes([op << 3]) + good[3:], not_implemented)
-        for op in range(16)
-        if op not in (0, _UPDATE)
-    ]
-    pointers = (("to itself", 12), ("into the header", 2), ("forward", 40))
-    cases += [
-        Odd(f"question is a pointer {how}", good[:12] + bytes([0xC0, to]) + b"\0\x01\0\x01")
-        for how, to in pointers
-    ]
-    cases += [
-        Odd("no question", struct.pack(">HHHHHH", 0x4242, 0, 0, 0, 0, 0)),
-        Odd("two questions", good[:5] + b"\x02" + good[6:] + question),
-        Odd("a label of 64 bytes", good[:12] + b"\x40" + b"a" * 64 + b"\0\0\x01\0\x01"),
-        Odd("a name of more than 255 bytes", good[:12] + b"\x3f" * 320 + b"\0\0\x01\0\x01"),
-        Odd("cut inside the name", good[:15]),
-        Odd("cut before the class", good[:-2]),
-        Odd("header only, one question announced", good[:12]),
-        Odd("class ANY", good[:-2] + b"\0\xff"),
-        Odd("EDNS version 1", Question(name, edns=True).message(0x4242)[:-6] + b"\0\x01\0\0\0\0"),
-    ]
-    return cases
-
-
 # --- one zone -------------------------------------------------------------------------------------------------
 
 
-def _zone(chance: random.Random, origin: str, elsewhere: list[str], delegate: str = "") -> ZoneText:
+def _zone(
+    chance: random.Random,
+    origin: str,
+    elsewhere: list[str],
+    signing: tuple[str, ...] | None,
+    delegate: str = "",
+) -> ZoneText:
     lines = [
         f"$ORIGIN {origin}.",
         "$TTL 3600",
@@ -139,7 +125,7 @@ def _zone(chance: random.Random, origin: str, elsewhere: list[str], delegate: st
     owners = [origin, f"ns1.{origin}", f"mx.{origin}"]
     closed: list[str] = []  # below cuts and DNAMEs there is nothing of this zone's own
     if delegate:
-        lines += [f"{delegate}. NS ns1.{delegate}.", f"ns1.{delegate}. A 192.0.2.53"]
+        lines += [f"{delegate}. NS ns1.{delegate}.", f"ns1.{delegate}. A 192.0.2.53", *_ds(chance, delegate)]
         closed.append(delegate)
     for kind in chance.choices(("data", "alias", "cut", "dname"), (20, 6, 3, 1), k=OWNERS):
         owner = _owner(chance, origin)
@@ -152,7 +138,10 @@ def _zone(chance: random.Random, origin: str, elsewhere: list[str], delegate: st
         owners.append(owner)
         lines += _records(chance, kind, owner, owners, elsewhere)
     lines += [f"big TXT {' '.join(['x' * 200] * 3)} n{number}" for number in range(12)]
-    return ZoneText(origin, "\n".join(lines) + "\n", (*owners, *closed, f"big.{origin}"))
+    if signing and "-n" in signing:
+        salt = chance.choice(SALTS)
+        signing = (*signing, "-t", str(chance.randrange(4)), *(("-s", salt) if salt else ()))
+    return ZoneText(origin, "\n".join(lines) + "\n", (*owners, *closed, f"big.{origin}"), signing)
 
 
 def _owner(chance: random.Random, origin: str) -> str:
@@ -180,7 +169,10 @@ def _records(
     if kind == "cut":
         glue = [f"ns.{owner}. A 192.0.2.{chance.randrange(1, 250)}", f"ns.{owner}. AAAA 2001:db8::1"]
         inside = [f"{owner}. NS ns.{owner}.", *glue[: chance.choice((1, 2))]]
-        return inside if chance.random() < 0.7 else [f"{owner}. NS ns.other.example."]
+        return [
+            *(inside if chance.random() < 0.7 else [f"{owner}. NS ns.other.example."]),
+            *_ds(chance, owner),
+        ]
     shapes = [
         *[f"A 10.9.8.{number}" for number in range(chance.choice((0, 1, 1, 2, 5)))],
         *[f"AAAA 2001:db8::{number}" for number in range(chance.choice((0, 0, 1, 2)))],
@@ -190,6 +182,13 @@ def _records(
         *['CAA 0 issue "ca.example"'] * chance.choice((0, 1)),
     ]
     return [f"{owner}. {shape}" for shape in shapes or ["A 10.9.8.7"]]
+
+
+def _ds(chance: random.Random, owner: str) -> list[str]:
+    """Of a delegation, where it is a secure one. No resolver follows it: any digest will do."""
+    if chance.random() < 0.5:
+        return []
+    return [f"{owner}. DS {chance.randrange(65536)} 13 2 {chance.randbytes(32).hex()}"]
 
 
 def _question(chance: random.Random, zone: ZoneText) -> Question:
@@ -203,12 +202,12 @@ def _question(chance: random.Random, zone: ZoneText) -> Question:
         name = f"{chance.choice(['www.example.org', 'test', ''])}"
     if chance.random() < 0.3:
         name = "".join(chance.choice((letter.upper(), letter)) for letter in name)
-    edns = chance.random() < 0.5
+    edns = chance.random() < 0.6
     return Question(
         name,
         chance.choice([1, 1, 1, *TYPES.values()]),
         edns,
-        edns and chance.random() < 0.4,
+        edns and chance.random() < 0.5,
         chance.choice((512, 1232, 4096)),
         chance.random() < 0.2,
     )

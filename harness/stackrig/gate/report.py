@@ -16,6 +16,12 @@ class Report:
     checked: int = 0
     skipped: list[str] = field(default_factory=list)
     header_bytes: int = 0
+    seed: int | None = None  # of what was asked at random
+
+    def as_json(self) -> dict[str, object]:
+        """As it is kept with a trial and printed for scripts."""
+        told: dict[str, object] = {"ok": self.ok, "checked": self.checked, "findings": self.findings}
+        return told | {"skipped": self.skipped} | ({} if self.seed is None else {"seed": self.seed})
 
     @property
     def ok(self) -> bool:

@@ -354,6 +354,70 @@ class Worker:
             self._pause(min(0.05, deadline - time.monotonic()))
         return None
 
+    def probes(
+        self,
+        address: str,
+        port: int,
+        messages: list[bytes],
+        behind: bytes,
+        timeout: float = 0.5,
+        tries: int = 3,
+        linger: float = 0.05,
+    ) -> list[bytes | None]:
+        """The answer to each message over UDP; empty: it was dropped; None: not known, as something was lost.
+
+        Behind each goes the query `behind`, each time with an id of its own (from 0x8000 on). Dropped is what
+        remains without an answer although the query behind it was answered each time it was sent.
+        """
+        answers: list[bytes | None] = []
+        serial, silent = 0, 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+            mine.connect((address, port))
+            for message in messages:
+                answer, answered, tried = None, 0, 0
+                while answer is None and tried < tries and silent < SILENT:
+                    after = struct.pack(">H", 0x8000 | serial & 0x7FFF) + behind[2:]
+                    answer, is_answered = self._probe(mine, message, after, timeout)
+                    serial, tried, answered = serial + 1, tried + 1, answered + is_answered
+                    silent = 0 if is_answered or answer is not None else silent + 1
+                if answer is None and answered == tried == tries:
+                    # Nothing promises that a server with several threads answers in order.
+                    answer = self._received(mine, message[:2], b"", linger)[0] or b""
+                answers.append(answer)
+        return answers
+
+    def _probe(
+        self, mine: socket.socket, message: bytes, after: bytes, timeout: float
+    ) -> tuple[bytes | None, bool]:
+        """The answer to a message, and whether the query after it was answered."""
+        self._pause(0)
+        try:
+            mine.send(message)
+            mine.send(after)
+        except OSError:  # nobody listens
+            self._pause(0.05)
+            return None, False
+        return self._received(mine, message[:2], after[:2], timeout)
+
+    def _received(
+        self, mine: socket.socket, wanted: bytes, last: bytes, seconds: float
+    ) -> tuple[bytes | None, bool]:
+        """What begins with `wanted`, and whether something came that begins with `last`, after which there is no
+        waiting."""
+        deadline = time.monotonic() + seconds
+        found = None
+        with contextlib.suppress(OSError):
+            while (left := deadline - time.monotonic()) > 0:
+                mine.settimeout(left)
+                answer = mine.recv(65536)
+                if answer[:2] == wanted:
+                    found = answer
+                    if not last:
+                        return found, False
+                elif last and answer[:2] == last:
+                    return found, True
+        return found, False
+
     def framed(
         self, address: str, port: int, messages: list[bytes], timeout: float = 5.0
     ) -> list[bytes | None]:

@@ -57,7 +57,7 @@ class Variant(Model):
     frames: Frames = Field(default="mtu", description="mtu: frames as long as the MTU really cross the wire")
     answers_in_xdp: bool = Field(
         default=False,
-        description="its XDP program sends answers itself, which a veth gives to XDP clients only",
+        description="its XDP program sends answers itself: a veth's other end needs an XDP program too",
     )
     style: Look = Look()
 

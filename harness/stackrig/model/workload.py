@@ -25,6 +25,7 @@ class Generator(Model):
     build: bool = False
     packages: list[str] = []
     spins: bool = Field(default=False, description="it never blocks under load: its receive threads go first")
+    has_xdp: bool = Field(default=False, description="puts an XDP program of its own onto its interface")
     parameters: dict[str, Setting]
 
 

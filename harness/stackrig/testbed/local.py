@@ -28,6 +28,7 @@ from stackrig.testbed.priority import Hurried
 from stackrig.testbed.wiring import MAX_NICS, PREFIX_LENGTH, Nic, Wiring, nic
 
 TOOLS = ("ip", "tc", "ethtool", "setpriv", "taskset", "chrt", "setsid", "mount", "nsenter")
+PASSING_SECTION = "xdp.frags"
 _FEATURES = {
     "tx-checksumming": "tx",
     "tcp-segmentation-offload": "tso",
@@ -63,6 +64,16 @@ class Wires:
     def interfaces(self, role: str) -> list[str]:
         names = [n.server_interface if role == "server" else n.client_interface for n in self.nics]
         return [name for name in names if name]
+
+
+def passing_program() -> Path:
+    """The XDP program that lets everything through (systems/lib/nmio/afxdp/pass.bpf.c). veth_xdp_flush() of Linux
+    wakes who receives what an XDP program sends only where the receiving end has a program too; it goes with the
+    veth."""
+    found = paths.build_dir() / "bpf" / "pass.bpf.o"
+    if not found.exists():
+        raise SetupError(f"{paths.shown(found)}: not built; `make build` builds it")
+    return found
 
 
 def load_inventory(name: str = "local") -> tuple[Inventory, str]:
@@ -228,6 +239,8 @@ class LocalTestbed:
                 ["tso", "off", "gso", "off", "tx", "off"] if plain else ["tso", "on", "gso", "on", "tx", "on"]
             )
             side.host.run("ethtool", "-K", interface, *words, "gro", "on")
+            if wires.wiring.client_passes and side.role == "client":
+                lines.append(f"link set dev {interface} xdpdrv obj {passing_program()} sec {PASSING_SECTION}")
             lines += [f"addr add {address}/{PREFIX_LENGTH} dev {interface}", f"link set {interface} up"]
             wires.offloads[interface] = _features(side.host, interface)
             if self.inventory.all.vars.full_wire == "wait":

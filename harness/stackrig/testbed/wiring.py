@@ -24,7 +24,7 @@ class Wiring:
     client_wire: str = "kernel"
     client_addresses: int = 1
     spinning: tuple[str, ...] = ()  # roles whose process never blocks: its receive threads must go before it
-    xdp_mode: str = ""  # of the server's AF_XDP ports: native or generic; empty: what the driver can
+    client_passes: bool = False  # an XDP program at the client's ends, which lets everything through
     link_rate: str = ""  # soft NIC only, such as 10G; empty: no cap
 
 
@@ -66,7 +66,6 @@ def nic(run_prefix: str, wiring: Wiring, index: int, generation: int = 1) -> Nic
     else:
         server_interface, client_interface = f"{short}s{index}", f"{short}c{index}"
         server_uri = f"afxdp:{server_interface}?{queues}"
-        server_uri += f"&mode={wiring.xdp_mode}" if wiring.xdp_mode else ""
         client_uri = f"afxdp:{client_interface}?{queues}" + (f"&addresses={many}" if many > 1 else "")
     return Nic(
         index,
