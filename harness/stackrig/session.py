@@ -51,7 +51,7 @@ class Session:
         self.inventory_name = inventory
         self.inventory, self.inventory_hash = load_inventory(inventory)
         self._gates: dict[tuple[Any, ...], Report] = {}
-        self._dns_gate = DnsGate(self, seed)
+        self.seed = seed
         # Content → the reference's answers, or why there are none.
         self._references: dict[str, list[http_gate.Asked] | str] = {}
         self._dated: set[tuple[str, str]] = set()
@@ -60,6 +60,8 @@ class Session:
     def __enter__(self) -> Session:
         self.testbed = LocalTestbed(self.inventory, self.inventory_hash)
         self.testbed.__enter__()
+        # Its zones lie in the testbed's folder, and the references' signatures are of their keys.
+        self._dns_gate = DnsGate(self, self.seed)
         return self
 
     def __exit__(

@@ -21,7 +21,7 @@ from stackrig.gate.dns_run import DnsGate
 from stackrig.gate.report import Report
 from stackrig.gateway.host import Host
 from stackrig.server import ServerError, ServerPlan
-from stackrig.session import Corpus
+from stackrig.session import Corpus, Session
 from stackrig.testbed.wiring import Wiring
 from stackrig.zones import Zone
 from tests import dns_answers
@@ -370,3 +370,14 @@ def test_every_nic_is_judged(
         ours = [finding for finding in report.findings if " at 10." in finding]
         assert len(ours) == 1
         assert f" at {bad}: no answer" in ours[0]
+
+
+def test_after_a_gateway_was_lost_the_gate_serves_files_that_are_there(root_needed: Path) -> None:
+    """A new testbed has a folder of its own, and new keys: what references said of the old ones is asked again."""
+    with Session() as session:
+        before = session._dns_gate
+        assert all(Path(zone.file).exists() for zone in before._served[0])
+        session.renew()
+        assert session._dns_gate is not before
+        assert all(Path(zone.file).exists() for zone in session._dns_gate._served[0])
+        assert not any(Path(zone.file).exists() for zone in before._served[0])
