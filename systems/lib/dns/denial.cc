@@ -19,7 +19,7 @@ void Responder::add_nsec_at_or_before(NodeId node) {
   if (nsec == nullptr) return;
   Name owner;
   zone_->name_of(node, owner);
-  if (!add_once(MessageWriter::authority, owner.data(), *nsec)) overflow_ = true;
+  require(add_once(MessageWriter::authority, owner.data(), *nsec));
 }
 
 // --- NSEC3 ---------------------------------------------------------------------------------------
@@ -29,10 +29,11 @@ void Responder::add_nsec3(const Nsec3* nsec3) {
   const auto label = nsec3_label(nsec3->hash);
   Name owner;
   if (!owner.join(label, zone_->apex().wire())) return;
-  if (!add_once(MessageWriter::authority, owner.data(), nsec3->rrset)) overflow_ = true;
+  require(add_once(MessageWriter::authority, owner.data(), nsec3->rrset));
 }
 
 void Responder::add_nsec3_over(const std::uint8_t* name) {
+  if (overflow_) return;
   add_nsec3(zone_->nsec3_over(nsec3_hash(zone_->nsec3_parameters(), name)));
 }
 
@@ -55,6 +56,7 @@ std::size_t Responder::prove_closest_encloser(const Labels& name, std::size_t la
 
 /// NXDOMAIN: neither the name nor a wildcard for it.
 void Responder::deny_name(const Labels& name, const Walk& encloser) {
+  if (overflow_) return;
   if (!zone_->uses_nsec3()) {
     add_nsec_at_or_before(zone_->before(encloser.node, name[encloser.labels]));
     add_nsec_at_or_before(zone_->before(encloser.node, kStar));
@@ -68,6 +70,7 @@ void Responder::deny_name(const Labels& name, const Walk& encloser) {
 
 /// NODATA: the name is there, the type is not.
 void Responder::deny_type(NodeId node, const Labels& name) {
+  if (overflow_) return;
   if (!zone_->uses_nsec3()) {
     add_nsec_at_or_before(node);
     return;
@@ -111,6 +114,7 @@ void Responder::prove_expansions() {
 
 /// A referral to a zone that is not signed.
 void Responder::deny_ds(NodeId cut) {
+  if (overflow_) return;
   if (!zone_->uses_nsec3()) {
     add_nsec_at_or_before(cut);
     return;

@@ -50,6 +50,9 @@ class Responder {
   void say_no(Rcode rcode);
 
   // --- respond.cc: records ---
+  // An answer without something that it must have is given up: after require(false) nothing more is
+  // added, and run() gives out a truncated one.
+  void require(bool is_there) { overflow_ |= !is_there; }
   bool add(Section section, const std::uint8_t* owner, const RrSet& set);
   bool add_once(Section section, const std::uint8_t* owner, const RrSet& set,
                 const std::uint8_t* expanded = nullptr);
