@@ -39,17 +39,16 @@ void Responder::add_nsec3_over(const std::uint8_t* name) {
 
 /// RFC 5155 7.2.1: the NSEC3 of the closest encloser and the one over the name below it that would
 /// be next. The encloser that is found in the zone has no NSEC3 where it stands in an opt-out span:
-/// then its parent is tried. Returns the encloser's labels.
-std::size_t Responder::prove_closest_encloser(const Labels& name, std::size_t labels) {
-  const Nsec3* match = nullptr;
-  while (true) {
-    match = zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters(), name.suffix(labels)));
-    if (match != nullptr || labels == zone_->apex_labels()) break;
-    --labels;
+/// then its parent is tried. Returns the encloser.
+NodeId Responder::prove_closest_encloser(const Labels& name, Walk encloser) {
+  const Nsec3* match = zone_->nsec3_of(encloser.node);
+  while (match == nullptr && encloser.node != Zone::kApex) {
+    encloser = {zone_->parent(encloser.node), encloser.labels - 1};
+    match = zone_->nsec3_of(encloser.node);
   }
   add_nsec3(match);
-  if (labels < name.size()) add_nsec3_over(name.suffix(labels + 1));
-  return labels;
+  if (encloser.labels < name.size()) add_nsec3_over(name.suffix(encloser.labels + 1));
+  return encloser.node;
 }
 
 // --- which proof ---------------------------------------------------------------------------------
@@ -62,10 +61,7 @@ void Responder::deny_name(const Labels& name, const Walk& encloser) {
     add_nsec_at_or_before(zone_->before(encloser.node, kStar));
     return;
   }
-  const std::size_t labels = prove_closest_encloser(name, encloser.labels);
-  const std::uint8_t* closest = name.suffix(labels);
-  Name wildcard;
-  if (wildcard.join(kStar, {closest, name_length(closest)})) add_nsec3_over(wildcard.data());
+  add_nsec3(zone_->nsec3_over_wildcard(prove_closest_encloser(name, encloser)));
 }
 
 /// NODATA: the name is there, the type is not.
@@ -75,12 +71,10 @@ void Responder::deny_type(NodeId node, const Labels& name) {
     add_nsec_at_or_before(node);
     return;
   }
-  const Nsec3* match =
-      zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters(), name.suffix(name.size())));
-  if (match != nullptr) {
+  if (const Nsec3* match = zone_->nsec3_of(node)) {
     add_nsec3(match);
   } else {
-    prove_closest_encloser(name, name.size());
+    prove_closest_encloser(name, {node, name.size()});
   }
 }
 
@@ -91,10 +85,8 @@ void Responder::deny_wildcard_type(NodeId wildcard, const Labels& name, const Wa
     add_nsec_at_or_before(zone_->before(encloser.node, name[encloser.labels]));
     return;
   }
-  prove_closest_encloser(name, encloser.labels);
-  Name owner;
-  zone_->name_of(wildcard, owner);
-  add_nsec3(zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters(), owner.data())));
+  prove_closest_encloser(name, encloser);
+  add_nsec3(zone_->nsec3_of(wildcard));
 }
 
 /// Answers made from wildcards: the names themselves are not there.

@@ -71,7 +71,7 @@ class Responder {
   void add_nsec_at_or_before(NodeId node);
   void add_nsec3(const Nsec3* nsec3);
   void add_nsec3_over(const std::uint8_t* name);
-  std::size_t prove_closest_encloser(const Labels& name, std::size_t labels);
+  NodeId prove_closest_encloser(const Labels& name, Walk encloser);
 
   const ZoneSet& zones_;
   const Query& query_;

@@ -287,6 +287,26 @@ void ZoneBuilder::add_nsec3() {
   }
 }
 
+/// Hashes what is there, so that an answer need not: what is left to be hashed for a name that is
+/// not there is that name.
+void ZoneBuilder::find_denials() {
+  if (zone_->nsec3_.empty()) return;
+  const auto place = [this](const Nsec3* n) {
+    return n == nullptr ? Zone::kNoNsec3 : static_cast<std::uint32_t>(n - zone_->nsec3_.data());
+  };
+  zone_->denials_.resize(zone_->nodes_.size());
+  Name name, wildcard;
+  for (NodeId n = 0; n < zone_->nodes_.size(); ++n) {
+    if (zone_->is_occluded(n)) continue;
+    Zone::Denial& denial = zone_->denials_[n];
+    zone_->name_of(n, name);
+    denial.own = place(zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters_, name.data())));
+    if (!wildcard.join(kStar, name.wire())) continue;
+    denial.wildcard =
+        place(zone_->nsec3_over(nsec3_hash(zone_->nsec3_parameters_, wildcard.data())));
+  }
+}
+
 std::unique_ptr<const Zone> ZoneBuilder::build() {
   sort(records_);
   zone_->nodes_.resize(1);
@@ -300,6 +320,7 @@ std::unique_ptr<const Zone> ZoneBuilder::build() {
   mark_nodes();
   choose_nsec3_chain();
   add_nsec3();
+  find_denials();
   // RFC 2308 5: the lesser of the SOA's TTL and its last field.
   const RrSet& soa = zone_->soa();
   zone_->each(soa.data, 1, [&](std::span<const std::uint8_t> rdata) {

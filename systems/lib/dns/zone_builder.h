@@ -62,6 +62,7 @@ class ZoneBuilder {
 
   void choose_nsec3_chain();
   void add_nsec3();
+  void find_denials();
   [[nodiscard]] bool of_the_chain(const Record& r) const;
 
   const std::vector<std::filesystem::path>& files_;
