@@ -285,12 +285,12 @@ void Responder::add_addresses(const Zone& zone, const std::uint8_t* target, Node
 
 std::size_t respond(const ZoneSet& zones, const Query& query, Transport transport,
                     std::span<std::uint8_t> out) {
-  const bool is_transfer = query.qtype == type::kAxfr || query.qtype == type::kIxfr;
   const bool is_ours = query.qclass == kClassIn || query.qclass == kClassAny;
-  if (is_transfer) return write_error(query, Rcode::notimp, out);
   if (!is_ours || zones.find(Labels(query.qname), query.qtype) == nullptr) {
     return write_error(query, Rcode::refused, out);
   }
+  const bool is_transfer = query.qtype == type::kAxfr || query.qtype == type::kIxfr;
+  if (is_transfer) return write_error(query, Rcode::notimp, out);
   return Responder(zones, query, out, query.limit(transport)).run();
 }
 
