@@ -178,6 +178,18 @@ TYPED_TEST(AnswerTableTest, HoldsOneAnswerWhereTwoZonesHaveTheName) {
   EXPECT_EQ(read_answer(answer_of(table, m)).answer().at(0), "sub.example.com. 60 1 c0000202");
 }
 
+TYPED_TEST(AnswerTableTest, DoesNotHoldWhatNoMessageHolds) {
+  std::string text = "$TTL 60\n@ SOA a b 1 1 1 1 1\n@ NS a\nalias CNAME x\n";
+  for (unsigned i = 0; i < 4093; ++i) {
+    text += "x A 10.0." + std::to_string(i / 256) + "." + std::to_string(i % 256) + "\n";
+  }
+  const auto zones = zone(text);
+  const AnswerTable<TypeParam> table(*zones);
+  const Bytes m = ask("alias.example.com", type::kA);
+  ASSERT_TRUE(read_answer(answer_to(*zones, m, Transport::tcp)).truncated());
+  EXPECT_TRUE(answer_of(table, m).empty());
+}
+
 TYPED_TEST(AnswerTableTest, OfNoZoneIsEmpty) {
   const AnswerTable<TypeParam> table(*ZoneSet::parse({}));
   EXPECT_EQ(table.size(), 0u);

@@ -53,6 +53,7 @@ class Cutter {
     q.qclass = kClassIn;
     const std::size_t length = respond(zones_, q, Transport::tcp, plain_);
     if (length + kOptSize > kUdpPayload) return;  // truncated for one client, whole for another
+    if ((Header::at(plain_.data()).flags.get() & flag::kTruncated) != 0) return;  // for everybody
     take_(q, {plain_.data(), length}, any_signed_ && changes_with_do(q, length));
   }
 

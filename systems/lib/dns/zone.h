@@ -78,7 +78,7 @@ class Zone {
   [[nodiscard]] bool is_cut(NodeId n) const { return (nodes_[n].flags & kCut) != 0; }
   [[nodiscard]] bool has_dname(NodeId n) const { return (nodes_[n].flags & kDname) != 0; }
   [[nodiscard]] bool has_wildcard(NodeId n) const { return (nodes_[n].flags & kWildcard) != 0; }
-  /// Below a cut or a DNAME: not part of the zone's own data (RFC 1034 4.2.1, RFC 6672 2.4).
+  /// Below a cut: not part of the zone's own data (RFC 1034 4.2.1). Below a DNAME there is nothing.
   [[nodiscard]] bool is_occluded(NodeId n) const { return (nodes_[n].flags & kOccluded) != 0; }
 
   // --- records ---
