@@ -168,12 +168,7 @@ void ZoneBuilder::fail_too_large(Place place) const {
 /// tried: names in the data may be compressed.
 void ZoneBuilder::check_fits(NodeId n, const RrSet& r, Group group) const {
   constexpr std::size_t kFixed = 12;  // owner as a pointer, type, class, TTL, length of the data
-  Name owner;
-  zone_->name_of(n, owner);
-  // A wildcard also answers for names that are as long as names may be.
-  const bool is_wildcard = n != Zone::kApex && compare_labels(zone_->tree_.label(n), kStar) == 0;
-  const std::size_t spare = is_wildcard ? kMaxName - owner.size() : 0;
-  std::size_t most = Header::kSize + owner.size() + 4 + kOptSize + spare;
+  std::size_t most = Header::kSize + kMaxName + 4 + kOptSize;
   const auto add_size = [&](std::span<const std::uint8_t> rdata) {
     most += kFixed + rdata.size();
     return true;
@@ -182,18 +177,19 @@ void ZoneBuilder::check_fits(NodeId n, const RrSet& r, Group group) const {
   zone_->each(r.signature_data, r.signatures, add_size);
   if (most <= kMaxMessage) return;
 
-  std::vector<std::uint8_t> out(kMaxMessage);
-  const std::vector<std::uint8_t> question = [&] {
-    std::vector<std::uint8_t> q(owner.data(), owner.data() + owner.size());
-    q.insert(q.end(), {static_cast<std::uint8_t>(r.type >> 8), static_cast<std::uint8_t>(r.type),
-                       kClassIn >> 8, kClassIn});
-    return q;
-  }();
+  Name owner;
+  zone_->name_of(n, owner);
+  std::vector<std::uint8_t> question(owner.data(), owner.data() + owner.size());
+  question.insert(question.end(), {static_cast<std::uint8_t>(r.type >> 8),
+                                   static_cast<std::uint8_t>(r.type), kClassIn >> 8, kClassIn});
   Query query;
   query.qname = question.data();
   query.qname_len = static_cast<std::uint16_t>(owner.size());
   query.question_len = static_cast<std::uint16_t>(question.size());
   query.edns = true;
+  // A wildcard also answers for names that are as long as names may be.
+  const std::size_t spare = is_wildcard(n) ? kMaxName - owner.size() : 0;
+  std::vector<std::uint8_t> out(kMaxMessage);
   MessageWriter writer(query, out, kMaxMessage - spare);
   const auto put = [&](std::uint16_t t, std::uint32_t data, unsigned count) {
     return zone_->each(data, count, [&](auto rdata) {
@@ -227,9 +223,12 @@ RrSet ZoneBuilder::add_rrset(Group group) {
   return r;
 }
 
+bool ZoneBuilder::is_wildcard(NodeId n) const {
+  return n != Zone::kApex && compare_labels(zone_->tree_.label(n), kStar) == 0;
+}
+
 void ZoneBuilder::check_node(NodeId n, Group group) const {
   check_fits(n, zone_->rrsets(n).back(), group);
-  const bool is_wildcard = n != Zone::kApex && compare_labels(zone_->tree_.label(n), kStar) == 0;
   const std::span<const RrSet> sets = zone_->rrsets(n);
   for (const RrSet& r : sets) {
     const auto at_most_one = [&](const char* name) {
@@ -243,7 +242,7 @@ void ZoneBuilder::check_node(NodeId n, Group group) const {
       fail(group.back().place, "a SOA that is not at the zone's origin; take it away");
     }
     // RFC 4592 4.2 and 4.4: nobody knows what they would mean, and servers differ.
-    if (is_wildcard && (r.type == type::kNs || r.type == type::kDname)) {
+    if (is_wildcard(n) && (r.type == type::kNs || r.type == type::kDname)) {
       fail(group.back().place, std::string(r.type == type::kNs ? "NS" : "DNAME") +
                                    " at a wildcard, which has no defined meaning (RFC 4592 4); "
                                    "write the names out");

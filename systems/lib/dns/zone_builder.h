@@ -58,6 +58,7 @@ class ZoneBuilder {
   std::uint32_t put_records(Group group, std::uint16_t type, std::uint16_t& count);
   [[noreturn]] void fail_too_large(Place place) const;
   void check_fits(NodeId n, const RrSet& r, Group group) const;
+  [[nodiscard]] bool is_wildcard(NodeId n) const;
   void check_place(const Record& r) const;
   void check_node(NodeId n, Group group) const;
   void check_apex() const;
