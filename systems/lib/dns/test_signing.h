@@ -94,12 +94,14 @@ class PretendSigner {
       owners.emplace_back(nsec3_hash(p, owner.data()), n);
     }
     std::sort(owners.begin(), owners.end());
-    const std::string flags = chain_ == Chain::opt_out ? "1" : "0";
+    const char* flags = chain_ == Chain::opt_out ? "1" : "0";
     for (std::size_t i = 0; i < owners.size(); ++i) {
-      const std::string owner = hash_text(owners[i].first) + "." + origin_;
-      text_ += owner + " " + std::to_string(kTtl) + " NSEC3 1 " + flags + " 1 ab " +
-               hash_text(owners[(i + 1) % owners.size()].first) + types(owners[i].second) +
-               (zone_.rrsets(owners[i].second).empty() ? "\n" : " RRSIG\n");
+      const auto& next = owners[(i + 1) % owners.size()].first;
+      std::string owner = hash_text(owners[i].first);
+      owner.append(".").append(origin_);
+      text_ += owner + " " + std::to_string(kTtl) + " NSEC3 1 " + flags + " 1 ab ";
+      text_ += hash_text(next) + types(owners[i].second);
+      text_ += zone_.rrsets(owners[i].second).empty() ? "\n" : " RRSIG\n";
       add_signature(owner, type::kNsec3, kTtl);
     }
     text_ += origin_ + " 0 NSEC3PARAM 1 0 1 ab\n";
