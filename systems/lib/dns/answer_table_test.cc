@@ -46,7 +46,8 @@ template <class Key>
 Bytes answer_of(const AnswerTable<Key>& table, const Bytes& message) {
   Query q;
   Rcode rcode{};
-  const Bytes copy(message);
+  Bytes copy(message);
+  copy.shrink_to_fit();
   if (parse_query(copy, q, rcode) != Parsed::query) return {};
   const auto probe = std::make_unique<typename Key::Probe>();
   table.probe(q, *probe);

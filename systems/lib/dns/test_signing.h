@@ -99,7 +99,8 @@ class PretendSigner {
       const auto& next = owners[(i + 1) % owners.size()].first;
       std::string owner = hash_text(owners[i].first);
       owner.append(".").append(origin_);
-      text_ += owner + " " + std::to_string(kTtl) + " NSEC3 1 " + flags + " 1 ab ";
+      text_.append(owner).append(" ").append(std::to_string(kTtl)).append(" NSEC3 1 ");
+      text_.append(flags).append(" 1 ab ");
       text_ += hash_text(next) + types(owners[i].second);
       text_ += zone_.rrsets(owners[i].second).empty() ? "\n" : " RRSIG\n";
       add_signature(owner, type::kNsec3, kTtl);
