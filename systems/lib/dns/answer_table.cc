@@ -191,7 +191,7 @@ AnswerTable<Key>::AnswerTable(const ZoneSet& zones)
             hash::random_secret()}} {
   std::vector<std::uint8_t> bytes(kFirst);
   const auto probe_of = std::make_unique<Probe>();
-  cut_answers(zones, [&](const Query& q, std::span<const std::uint8_t> payload, bool is_signed) {
+  cut_answers(zones, [&](const Query& q, std::span<const std::uint8_t> payload, Clients clients) {
     KeyOf<Key>::prepare(q, *probe_of);  // no header lies before this question
     CutAnswer cut{};
     cut.number = static_cast<std::uint32_t>(count_++);
@@ -199,7 +199,7 @@ AnswerTable<Key>::AnswerTable(const ZoneSet& zones)
     cut.key_len = static_cast<std::uint16_t>(KeyOf<Key>::length(*probe_of));
     cut.additionals = Header::at(payload.data()).additionals.get();
     cut.qname_len = static_cast<std::uint8_t>(q.qname_len);
-    cut.is_signed = is_signed;
+    cut.clients = clients;
     const std::size_t at = bytes.size();
     bytes.resize(at + bytes_of(cut));
     std::memcpy(&bytes[at], &cut, sizeof cut);
@@ -225,6 +225,7 @@ void AnswerTable<Key>::build_index() {
     q.qname = cut.payload() + Header::kSize;
     q.qname_len = cut.qname_len;
     q.qtype = type_of(cut);
+    q.dnssec_ok = cut.clients == Clients::dnssec;
     probe(q, *probe_of);
     if (locate(*probe_of, q) != nullptr) return;  // two zones have the name: the answer is one
     const auto offset =
@@ -274,7 +275,8 @@ void AnswerTable<Key>::prefetch_answer(const Probe& p) const {
 
 template <class Key>
 bool AnswerTable<Key>::is_for(const CutAnswer& cut, const Probe& p, const Query& q) {
-  return KeyOf<Key>::same_name(cut, p, q) && type_of(cut) == q.qtype;
+  return KeyOf<Key>::same_name(cut, p, q) && type_of(cut) == q.qtype &&
+         is_among(q.dnssec_ok, cut.clients);
 }
 
 template <class Key>
@@ -293,7 +295,7 @@ template <class Key>
 const CutAnswer* AnswerTable<Key>::find(const Probe& p, const Query& q) const {
   if (q.qclass != kClassIn) return nullptr;
   const CutAnswer* cut = locate(p, q);
-  if (cut == nullptr || (q.dnssec_ok && cut->is_signed)) return nullptr;
+  if (cut == nullptr) return nullptr;
   const std::size_t bytes = cut->length + (q.edns ? kOptSize : 0);
   return bytes <= q.limit(Transport::udp) ? cut : nullptr;
 }

@@ -2,9 +2,20 @@
 // Every answer that can be cut in advance, in a hash table that is built once and then only read
 // (thesis 3.2.3: responses are made at start-up and found by type and name).
 //
-// In it: for every name that a zone has authority over, each type that it has, and A and AAAA of an
-// alias. The same answer serves plain and EDNS queries: OPT is put behind it. What is not found
-// here is answered by respond(), with the same bytes where both could answer.
+// In it: for every name that a zone has authority over, each type that it has, and A and AAAA also
+// where it has none (the end of an alias, or that there is none); for every zone cut DS, and the
+// referral to who asks for the cut itself, for NS, A and AAAA. The same answer serves plain and
+// EDNS queries: OPT is put behind it. Of a signed zone there is another one for queries with DO,
+// with signatures and denials, where that fits kUdpPayload.
+//
+// What that costs, index included, for a name like host123.example.com with one A record: 200 bytes
+// (of which 110 for AAAA), 240 with FqdnKey; with ECDSA signatures 800 where NSEC3 denies, 1130
+// where NSEC does, which is a type more.
+//
+// Not in it, because there is no end of them: names that are not there (NXDOMAIN), that a wildcard
+// or a DNAME stands for, or below a cut; and other types that a name has not. Nor are ANY and
+// RRSIG, nor what is truncated. What is not found here is answered by respond(), with the same
+// bytes where both could answer.
 //
 // The two keys of the paper: WireKey hashes the name as it stands in the packet, with its letters
 // in lower case; FqdnKey makes the text of the name ("www.example.com") first. Both hashes are
@@ -27,6 +38,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dns/cut.h"
 #include "dns/huge_memory.h"
 #include "dns/query.h"
 #include "dns/zone_set.h"
@@ -42,7 +54,7 @@ struct CutAnswer {
   std::uint16_t key_len;      ///< bytes of text between this and the payload (FqdnKey; else 0)
   std::uint16_t additionals;  ///< records in the additional section
   std::uint8_t qname_len;     ///< bytes of the name in the question
-  bool is_signed;             ///< of a signed zone: a query with DO is answered otherwise
+  Clients clients;            ///< which queries it answers
 
   [[nodiscard]] const std::uint8_t* payload() const {
     return reinterpret_cast<const std::uint8_t*>(this + 1) + key_len;

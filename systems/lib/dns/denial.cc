@@ -19,7 +19,7 @@ void Responder::add_nsec_at_or_before(NodeId node) {
   if (nsec == nullptr) return;
   Name owner;
   zone_->name_of(node, owner);
-  if (!add_once(MessageWriter::authority, owner.data(), *nsec)) overflow_ = true;
+  require(add_once(MessageWriter::authority, owner.data(), *nsec));
 }
 
 // --- NSEC3 ---------------------------------------------------------------------------------------
@@ -29,55 +29,52 @@ void Responder::add_nsec3(const Nsec3* nsec3) {
   const auto label = nsec3_label(nsec3->hash);
   Name owner;
   if (!owner.join(label, zone_->apex().wire())) return;
-  if (!add_once(MessageWriter::authority, owner.data(), nsec3->rrset)) overflow_ = true;
+  require(add_once(MessageWriter::authority, owner.data(), nsec3->rrset));
 }
 
 void Responder::add_nsec3_over(const std::uint8_t* name) {
+  if (overflow_) return;
   add_nsec3(zone_->nsec3_over(nsec3_hash(zone_->nsec3_parameters(), name)));
 }
 
 /// RFC 5155 7.2.1: the NSEC3 of the closest encloser and the one over the name below it that would
 /// be next. The encloser that is found in the zone has no NSEC3 where it stands in an opt-out span:
-/// then its parent is tried. Returns the encloser's labels.
-std::size_t Responder::prove_closest_encloser(const Labels& name, std::size_t labels) {
-  const Nsec3* match = nullptr;
-  while (true) {
-    match = zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters(), name.suffix(labels)));
-    if (match != nullptr || labels == zone_->apex_labels()) break;
-    --labels;
+/// then its parent is tried. Returns the encloser.
+NodeId Responder::prove_closest_encloser(const Labels& name, Walk encloser) {
+  const Nsec3* match = zone_->nsec3_of(encloser.node);
+  while (match == nullptr && encloser.node != Zone::kApex) {
+    encloser = {zone_->parent(encloser.node), encloser.labels - 1};
+    match = zone_->nsec3_of(encloser.node);
   }
   add_nsec3(match);
-  if (labels < name.size()) add_nsec3_over(name.suffix(labels + 1));
-  return labels;
+  if (encloser.labels < name.size()) add_nsec3_over(name.suffix(encloser.labels + 1));
+  return encloser.node;
 }
 
 // --- which proof ---------------------------------------------------------------------------------
 
 /// NXDOMAIN: neither the name nor a wildcard for it.
 void Responder::deny_name(const Labels& name, const Walk& encloser) {
+  if (overflow_) return;
   if (!zone_->uses_nsec3()) {
     add_nsec_at_or_before(zone_->before(encloser.node, name[encloser.labels]));
     add_nsec_at_or_before(zone_->before(encloser.node, kStar));
     return;
   }
-  const std::size_t labels = prove_closest_encloser(name, encloser.labels);
-  const std::uint8_t* closest = name.suffix(labels);
-  Name wildcard;
-  if (wildcard.join(kStar, {closest, name_length(closest)})) add_nsec3_over(wildcard.data());
+  add_nsec3(zone_->nsec3_over_wildcard(prove_closest_encloser(name, encloser)));
 }
 
 /// NODATA: the name is there, the type is not.
 void Responder::deny_type(NodeId node, const Labels& name) {
+  if (overflow_) return;
   if (!zone_->uses_nsec3()) {
     add_nsec_at_or_before(node);
     return;
   }
-  const Nsec3* match =
-      zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters(), name.suffix(name.size())));
-  if (match != nullptr) {
+  if (const Nsec3* match = zone_->nsec3_of(node)) {
     add_nsec3(match);
   } else {
-    prove_closest_encloser(name, name.size());
+    prove_closest_encloser(name, {node, name.size()});
   }
 }
 
@@ -88,10 +85,8 @@ void Responder::deny_wildcard_type(NodeId wildcard, const Labels& name, const Wa
     add_nsec_at_or_before(zone_->before(encloser.node, name[encloser.labels]));
     return;
   }
-  prove_closest_encloser(name, encloser.labels);
-  Name owner;
-  zone_->name_of(wildcard, owner);
-  add_nsec3(zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters(), owner.data())));
+  prove_closest_encloser(name, encloser);
+  add_nsec3(zone_->nsec3_of(wildcard));
 }
 
 /// Answers made from wildcards: the names themselves are not there.
@@ -111,6 +106,7 @@ void Responder::prove_expansions() {
 
 /// A referral to a zone that is not signed.
 void Responder::deny_ds(NodeId cut) {
+  if (overflow_) return;
   if (!zone_->uses_nsec3()) {
     add_nsec_at_or_before(cut);
     return;

@@ -2,16 +2,32 @@
 // Signed zones: which signatures and which denials come with an answer to whom asks with DO. The
 // signatures here are not real, nor need they be: they are served as they stand in the file.
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
+#include <cstdlib>
 #include <memory>
 #include <set>
 
 #include "dns/nsec3.h"
 #include "dns/test_messages.h"
+#include "dns/test_signing.h"
 
 namespace stackrig::dns {
 namespace {
 
 using namespace testing;
+
+/// What OpenSSL allocates. It takes other functions only before its first call.
+std::size_t openssl_allocations = 0;
+const bool counts_allocations = CRYPTO_set_mem_functions(
+                                    [](std::size_t n, const char*, int) {
+                                      ++openssl_allocations;
+                                      return std::malloc(n);
+                                    },
+                                    [](void* p, std::size_t n, const char*, int) {
+                                      ++openssl_allocations;
+                                      return std::realloc(p, n);
+                                    },
+                                    [](void* p, const char*, int) { std::free(p); }) == 1;
 
 std::string signature(const std::string& owner, const char* t, int ttl = 60) {
   return owner + " " + std::to_string(ttl) + " RRSIG " + t + " 13 2 " + std::to_string(ttl) +
@@ -132,6 +148,19 @@ TEST(Nsec3Hash, TextReadsBack) {
   EXPECT_FALSE(nsec3_hash_of("0p9mhaveqvm6t7vbl5lop2u3t2rp3tow", h));
 }
 
+TEST(Nsec3Hash, AllocatesNothing) {
+  ASSERT_TRUE(counts_allocations);
+  const std::size_t at_first = openssl_allocations;
+  OPENSSL_free(OPENSSL_malloc(1));
+  ASSERT_EQ(openssl_allocations, at_first + 1);
+  const Nsec3Parameters p{.iterations = 3};
+  const std::size_t before = openssl_allocations;
+  for (const char* text : {"example", "a.example", "b.a.example"}) {
+    nsec3_hash(p, Name::from_text(text)->data());
+  }
+  EXPECT_EQ(openssl_allocations, before);
+}
+
 /// The zone of RFC 5155 appendix A, as far as its example answers (appendix B) need it.
 class Nsec3Test : public ::testing::Test {
  protected:
@@ -207,6 +236,25 @@ TEST_F(Nsec3Test, TheHashedNamesAreNotThemselvesThere) {  // 7.2.8
   const Answer a = read_answer(
       answer_to(*zones_, ask("2t7b4g4vsa5smi47k61mv5bv1a22bojr.example", type::kNsec3, kPlain)));
   EXPECT_EQ(a.rcode, 3u);
+}
+
+TEST(Nsec3Zone, WithMoreIterationsThanAreSensibleIsRefused) {
+  const auto load = [](unsigned iterations) {
+    const std::string n = std::to_string(iterations);
+    const std::string text = "$TTL 60\n@ SOA ns mail 1 1 1 1 60\n@ NS ns\n@ NSEC3PARAM 1 0 " + n +
+                             " -\n0p9mhaveqvm6t7vbl5lop2u3t2rp3tom NSEC3 1 0 " + n +
+                             " - 0p9mhaveqvm6t7vbl5lop2u3t2rp3tom NS SOA\n";
+    const ZoneText z{"example.", text};
+    return ZoneSet::parse({&z, 1});
+  };
+  EXPECT_NO_THROW(load(150));
+  try {
+    load(151);
+    FAIL();
+  } catch (const ZoneError& e) {
+    EXPECT_NE(std::string(e.what()).find("NSEC3 with 151 iterations"), std::string::npos);
+    EXPECT_NE(std::string(e.what()).find("at most 150"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -59,15 +59,22 @@ void MessageWriter::remember(std::size_t at, std::uint16_t hash) {
 }
 
 bool MessageWriter::stands_at(std::size_t at, const std::uint8_t* name) const {
-  const std::uint8_t* p = out_ + at;
-  while (true) {
-    while (*p >= 0xc0) p = out_ + ((p[0] & 0x3f) << 8 | p[1]);
-    if (*p != *name) return false;
-    if (*p == 0) return true;
-    if (!equal_bytes(p + 1, name + 1, *p)) return false;
-    name += 1 + *p;
-    p += 1 + *p;
+  while (at < size_) {
+    const std::size_t length = out_[at];
+    if (length >= 0xc0) {
+      if (size_ - at < 2) return false;
+      const std::size_t to = (length & 0x3f) << 8 | out_[at + 1];
+      if (to >= at) return false;
+      at = to;
+      continue;
+    }
+    if (length != *name) return false;
+    if (length == 0) return true;
+    if (size_ - at <= length || !equal_bytes(&out_[at + 1], name + 1, length)) return false;
+    name += 1 + length;
+    at += 1 + length;
   }
+  return false;
 }
 
 std::uint16_t MessageWriter::find(const std::uint8_t* name, std::uint16_t hash) const {
@@ -109,8 +116,8 @@ bool MessageWriter::put_rdata(std::uint16_t type, std::span<const std::uint8_t> 
   return put(p, static_cast<std::size_t>(end - p));
 }
 
-bool MessageWriter::add(Section section, const std::uint8_t* owner, std::uint16_t type,
-                        std::uint32_t ttl, std::span<const std::uint8_t> rdata) {
+bool MessageWriter::put_record(const std::uint8_t* owner, std::uint16_t type, std::uint32_t ttl,
+                               std::span<const std::uint8_t> rdata) {
   if (!put_name(owner)) return false;
   const std::uint8_t fixed[10] = {static_cast<std::uint8_t>(type >> 8),
                                   static_cast<std::uint8_t>(type),
@@ -128,6 +135,18 @@ bool MessageWriter::add(Section section, const std::uint8_t* owner, std::uint16_
   const std::size_t length = size_ - data;
   out_[data - 2] = static_cast<std::uint8_t>(length >> 8);
   out_[data - 1] = static_cast<std::uint8_t>(length);
+  return true;
+}
+
+bool MessageWriter::add(Section section, const std::uint8_t* owner, std::uint16_t type,
+                        std::uint32_t ttl, std::span<const std::uint8_t> rdata) {
+  // Half a record is a trap: a name of which the labels are there and the end is not would be found
+  // by the next name that is like it.
+  const Mark before = mark();
+  if (!put_record(owner, type, ttl, rdata)) {
+    back_to(before);
+    return false;
+  }
   ++counts_[section];
   return true;
 }

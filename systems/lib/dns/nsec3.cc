@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dns/nsec3.h"
 
+// The functions of SHA-1 alone. Those that OpenSSL 3 would rather see used allocate for every hash,
+// and take locks to find what implements it.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 
 #include <cstring>
+#include <span>
 
 #include "dns/name.h"
 
@@ -11,7 +15,15 @@ namespace stackrig::dns {
 namespace {
 
 constexpr std::string_view kAlphabet = "0123456789abcdefghijklmnopqrstuv";
+
 static_assert(sizeof(Nsec3Hash) == SHA_DIGEST_LENGTH);
+
+void sha1(std::span<const std::uint8_t> bytes, Nsec3Hash& hash) {
+  SHA_CTX context;
+  SHA1_Init(&context);
+  SHA1_Update(&context, bytes.data(), bytes.size());
+  SHA1_Final(hash.data(), &context);
+}
 
 }  // namespace
 
@@ -22,7 +34,7 @@ Nsec3Hash nsec3_hash(const Nsec3Parameters& parameters, const std::uint8_t* name
   Nsec3Hash hash;
   for (unsigned i = 0; i <= parameters.iterations; ++i) {
     std::memcpy(&salted[size], parameters.salt.data(), parameters.salt_length);
-    SHA1(salted.data(), size + parameters.salt_length, hash.data());
+    sha1({salted.data(), size + parameters.salt_length}, hash);
     size = hash.size();
     std::memcpy(salted.data(), hash.data(), size);
   }

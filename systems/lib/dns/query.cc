@@ -48,22 +48,41 @@ bool options_are_whole(const std::uint8_t* p, const std::uint8_t* end) {
   return p == end;
 }
 
+/// A record whose owner ends at `fixed`.
+struct Record {
+  static constexpr std::ptrdiff_t kFixed = 10;  // type, class, TTL, length of the data
+  const std::uint8_t* fixed;
+  [[nodiscard]] std::uint16_t type() const { return be16(fixed); }
+  [[nodiscard]] const std::uint8_t* data() const { return fixed + kFixed; }
+  [[nodiscard]] const std::uint8_t* end() const { return data() + be16(fixed + 8); }
+};
+
+/// False where it is malformed.
+bool read_record(const std::uint8_t* p, const std::uint8_t* end, Record& r) {
+  r.fixed = skip_owner(p, end);
+  return r.fixed != nullptr && end - r.fixed >= Record::kFixed &&
+         end - r.data() >= be16(r.fixed + 8);
+}
+
 /// One additional record. Returns its end; nullptr where it is malformed.
 const std::uint8_t* take_additional(const std::uint8_t* p, const std::uint8_t* end, Query& q) {
-  constexpr std::ptrdiff_t kFixed = 10;  // type, class, TTL, length of the data
   const bool of_the_root = p < end && *p == 0;
-  p = skip_owner(p, end);
-  if (p == nullptr || end - p < kFixed) return nullptr;
-  const std::uint8_t* data = p + kFixed;
-  const std::uint16_t length = be16(p + 8);
-  if (end - data < length) return nullptr;
-  if (be16(p) != type::kOpt) return data + length;
-  if (!of_the_root || q.edns || !options_are_whole(data, data + length)) return nullptr;
+  Record r{};
+  if (!read_record(p, end, r)) return nullptr;
+  if (r.type() != type::kOpt) return r.end();
+  if (!of_the_root || q.edns || !options_are_whole(r.data(), r.end())) return nullptr;
   q.edns = true;
-  q.payload_size = be16(p + 2);
-  q.edns_version = p[5];
-  q.dnssec_ok = (p[6] & 0x80) != 0;
-  return data + length;
+  q.payload_size = be16(r.fixed + 2);
+  q.edns_version = r.fixed[5];
+  q.dnssec_ok = (r.fixed[6] & 0x80) != 0;
+  return r.end();
+}
+
+/// The version that the client of an IXFR has (RFC 1995 3). Returns its end; nullptr where it is no
+/// SOA, or malformed.
+const std::uint8_t* skip_version(const std::uint8_t* p, const std::uint8_t* end) {
+  Record r{};
+  return read_record(p, end, r) && r.type() == type::kSoa ? r.end() : nullptr;
 }
 
 }  // namespace
@@ -92,7 +111,10 @@ Parsed parse_query(std::span<const std::uint8_t> message, Query& q, Rcode& rcode
   q.qtype = be16(p);
   q.qclass = be16(p + 2);
   p += 4;
-  if (h.answers.raw() != 0 || h.authorities.raw() != 0) return Parsed::error;
+  const unsigned authorities = h.authorities.get();
+  if (h.answers.raw() != 0 || authorities > (q.qtype == type::kIxfr ? 1 : 0)) return Parsed::error;
+  if (authorities == 1) p = skip_version(p, end);
+  if (p == nullptr) return Parsed::error;
 
   for (unsigned n = h.additionals.get(); n > 0; --n) {
     p = take_additional(p, end, q);

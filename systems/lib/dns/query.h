@@ -7,9 +7,9 @@
 // What is not a well-formed QUERY with one question is an error:
 //   FORMERR  not one question; a label of more than 63 bytes, a name of more than 255; a compressed
 //            name (before the first question there is nothing but the header that a pointer could
-//            lead to, RFC 1035 4.1.4); records in the answer or authority section; an OPT that is
-//            malformed, not of the root, or comes twice (RFC 6891 6.1.1); a message that ends
-//            before its counts do
+//            lead to, RFC 1035 4.1.4); records in the answer or authority section, but for the one
+//            SOA of an IXFR (RFC 1995 3); an OPT that is malformed, not of the root, or comes twice
+//            (RFC 6891 6.1.1); a message that ends before its counts do
 //   NOTIMP   every other opcode
 //   BADVERS  an EDNS version above 0
 // Other records in the additional section (TSIG among them) and EDNS options are skipped.

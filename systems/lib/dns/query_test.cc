@@ -154,6 +154,25 @@ TEST(Malformed, ByRecordsWhereAQueryHasNone) {
   expect_error(header(0, 1, 0, 1) + kQuestion + kRecord, Rcode::formerr, "authority");
 }
 
+TEST(Query, OfAnIxfrHasTheClientsVersion) {
+  const Bytes ixfr = question("example.com", type::kIxfr);
+  const Bytes soa =
+      name("example.com") + be16(type::kSoa) + be16(kClassIn) + Bytes(4) + be16(22) + Bytes(22);
+  const Outcome o = parse(header(0, 1, 0, 1, 1) + ixfr + soa + opt());
+  EXPECT_EQ(o.parsed, Parsed::query);
+  EXPECT_TRUE(o.query.edns);
+  EXPECT_EQ(parse(header(0, 1) + ixfr).parsed, Parsed::query);
+  expect_error(header(0, 1, 0, 2) + ixfr + soa + soa, Rcode::formerr, "two versions");
+  expect_error(header(0, 1, 0, 1) + ixfr + kRecord, Rcode::formerr, "no SOA");
+  expect_error(header(0, 1, 1) + ixfr + soa, Rcode::formerr, "in the answer section");
+  expect_error(header(0, 1, 0, 1) + question("example.com", type::kAxfr) + soa, Rcode::formerr,
+               "AXFR");
+  const Bytes whole = header(0, 1, 0, 1) + ixfr + soa;
+  for (std::size_t n = Header::kSize; n < whole.size(); ++n) {
+    expect_error(Bytes(whole.begin(), whole.begin() + static_cast<long>(n)), Rcode::formerr, "cut");
+  }
+}
+
 TEST(Malformed, ByItsOpt) {
   expect_error(header(0, 1, 0, 0, 2) + kQuestion + opt() + opt(), Rcode::formerr, "twice");
   expect_error(header(0, 1, 0, 0, 1) + kQuestion + Bytes{1, 'x'} + opt(), Rcode::formerr, "owner");

@@ -40,7 +40,7 @@ std::size_t Responder::run() {
     wants_proof_ = query_.dnssec_ok && zone->is_signed();
     if (answer_from_zone(labels) == Next::done || overflow_) break;
   }
-  prove_expansions();
+  if (!overflow_) prove_expansions();
   if (overflow_) {  // RFC 2181 9: nobody may use what would be left
     writer_.back_to(empty_);
     flags_ |= flag::kTruncated;
@@ -101,9 +101,9 @@ Responder::Next Responder::answer_at(NodeId node, const Labels& name, bool is_wi
   if (set != nullptr || cname != nullptr) {
     const RrSet& found = set != nullptr ? *set : *cname;
     if (is_wildcard) {
-      if (!add(MessageWriter::answer, name_.data(), found)) overflow_ = true;
-    } else if (!add_once(MessageWriter::answer, name_.data(), found)) {
-      overflow_ = true;
+      require(add(MessageWriter::answer, name_.data(), found));
+    } else {
+      require(add_once(MessageWriter::answer, name_.data(), found));
     }
     expand();
     return set != nullptr ? Next::done : follow_cname(found);
@@ -121,18 +121,16 @@ Responder::Next Responder::answer_at(NodeId node, const Labels& name, bool is_wi
 
 /// RFC 8482 4.1: one RRset will do; the first by type.
 void Responder::answer_any(NodeId node) {
-  if (!add_once(MessageWriter::answer, name_.data(), zone_->rrsets(node).front())) {
-    overflow_ = true;
-  }
+  require(add_once(MessageWriter::answer, name_.data(), zone_->rrsets(node).front()));
 }
 
 /// Signatures are no RRset of their own (RFC 4035 2.2), but are given to whom asks for them.
 void Responder::answer_signatures(NodeId node) {
   for (const RrSet& set : zone_->rrsets(node)) {
-    const bool fits = zone_->each(set.signature_data, set.signatures, [&](auto rdata) {
+    if (overflow_) return;
+    require(zone_->each(set.signature_data, set.signatures, [&](auto rdata) {
       return writer_.add(MessageWriter::answer, name_.data(), type::kRrsig, set.ttl, rdata);
-    });
-    if (!fits) overflow_ = true;
+    }));
   }
 }
 
@@ -164,7 +162,8 @@ Responder::Next Responder::follow_dname(NodeId node, const Labels& name) {
   // One that leads below itself would make the name longer each time: once is enough.
   const bool is_below_itself = is_name_below({to, name_length(to)}, owner.wire());
   if (is_below_itself && is_in(dname, nullptr)) return Next::done;
-  if (!add_once(MessageWriter::answer, owner.data(), dname)) overflow_ = true;
+  require(add_once(MessageWriter::answer, owner.data(), dname));
+  if (overflow_) return Next::done;
 
   const std::uint8_t* end = name.suffix(Labels(owner.data()).size());
   const std::span<const std::uint8_t> head{name_.data(),
@@ -174,9 +173,7 @@ Responder::Next Responder::follow_dname(NodeId node, const Labels& name) {
     rcode_ = kYxdomain;
     return Next::done;
   }
-  if (!writer_.add(MessageWriter::answer, name_.data(), type::kCname, dname.ttl, target.wire())) {
-    overflow_ = true;
-  }
+  require(writer_.add(MessageWriter::answer, name_.data(), type::kCname, dname.ttl, target.wire()));
   if (query_.qtype == type::kCname) return Next::done;
   return follow(target.data());
 }
@@ -188,13 +185,13 @@ void Responder::refer(NodeId cut) {
   const RrSet& ns = *zone_->find(cut, type::kNs);
   Name owner;
   zone_->name_of(cut, owner);
-  if (!add_once(MessageWriter::authority, owner.data(), ns)) overflow_ = true;
+  require(add_once(MessageWriter::authority, owner.data(), ns));
   if (naming_count_ > 0 && naming_[naming_count_ - 1].set == &ns) {
     naming_[naming_count_ - 1].cut = cut;
   }
   if (!wants_proof_) return;
   if (const RrSet* ds = zone_->find(cut, type::kDs)) {
-    if (!add_once(MessageWriter::authority, owner.data(), *ds)) overflow_ = true;
+    require(add_once(MessageWriter::authority, owner.data(), *ds));
   } else {
     deny_ds(cut);
   }
@@ -202,10 +199,8 @@ void Responder::refer(NodeId cut) {
 
 void Responder::say_no(Rcode rcode) {
   rcode_ = rcode;
-  if (!add_with_ttl(MessageWriter::authority, zone_->apex().data(), zone_->soa(),
-                    zone_->negative_ttl())) {
-    overflow_ = true;
-  }
+  require(add_with_ttl(MessageWriter::authority, zone_->apex().data(), zone_->soa(),
+                       zone_->negative_ttl()));
 }
 
 // --- records -------------------------------------------------------------------------------------
@@ -221,6 +216,7 @@ bool Responder::is_in(const RrSet& set, const std::uint8_t* expanded) const {
 
 bool Responder::add_with_ttl(Section section, const std::uint8_t* owner, const RrSet& set,
                              std::uint32_t ttl) {
+  if (overflow_) return false;
   const auto put = [&](std::uint16_t t, std::uint32_t data, unsigned count) {
     return zone_->each(data, count,
                        [&](auto rdata) { return writer_.add(section, owner, t, ttl, rdata); });
@@ -289,12 +285,12 @@ void Responder::add_addresses(const Zone& zone, const std::uint8_t* target, Node
 
 std::size_t respond(const ZoneSet& zones, const Query& query, Transport transport,
                     std::span<std::uint8_t> out) {
-  const bool is_transfer = query.qtype == type::kAxfr || query.qtype == type::kIxfr;
   const bool is_ours = query.qclass == kClassIn || query.qclass == kClassAny;
-  if (is_transfer) return write_error(query, Rcode::notimp, out);
   if (!is_ours || zones.find(Labels(query.qname), query.qtype) == nullptr) {
     return write_error(query, Rcode::refused, out);
   }
+  const bool is_transfer = query.qtype == type::kAxfr || query.qtype == type::kIxfr;
+  if (is_transfer) return write_error(query, Rcode::notimp, out);
   return Responder(zones, query, out, query.limit(transport)).run();
 }
 

@@ -19,8 +19,8 @@
 namespace stackrig::dns {
 
 /// Writes the answer and returns its bytes: never 0, at most query.limit(transport). The least that
-/// `out` must have room for is kUdpPayload over UDP; over TCP what is longer than `out` is
-/// truncated. `query` is one that parse_query called a query.
+/// `out` must have room for is kPlainUdpPayload; what is longer than `out` is truncated. Nothing is
+/// read that `out` held before. `query` is one that parse_query called a query.
 std::size_t respond(const ZoneSet& zones, const Query& query, Transport transport,
                     std::span<std::uint8_t> out);
 

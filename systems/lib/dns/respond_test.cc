@@ -154,6 +154,22 @@ TEST_F(RespondTest, ZoneTransfersAreNotImplemented) {
   EXPECT_EQ(get("example.com", type::kAxfr, kPlain, Transport::tcp).rcode, 4u);
 }
 
+TEST_F(RespondTest, ZoneTransfersOfOthersZonesAreRefused) {
+  EXPECT_EQ(get("example.org", type::kAxfr).rcode, 5u);
+  EXPECT_EQ(get("example.org", type::kIxfr).rcode, 5u);
+}
+
+TEST_F(RespondTest, AnIxfrSaysWhichVersionTheClientHas) {
+  const auto ixfr = [&](const char* zone) {
+    const Bytes soa =
+        name(zone) + be16(type::kSoa) + be16(kClassIn) + Bytes(4) + be16(22) + Bytes(22);
+    return read_answer(
+        answer_to(*zones_, header(0, 1, 0, 1) + question(zone, type::kIxfr) + soa, Transport::tcp));
+  };
+  EXPECT_EQ(ixfr("example.com").rcode, 4u);
+  EXPECT_EQ(ixfr("example.org").rcode, 5u);
+}
+
 // --- RFC 1034 4.3.2, 9471: referrals -------------------------------------------------------------
 
 TEST_F(RespondTest, WhatIsBelowACutIsReferred) {

@@ -50,6 +50,9 @@ class Responder {
   void say_no(Rcode rcode);
 
   // --- respond.cc: records ---
+  // An answer without something that it must have is given up: after require(false) nothing more is
+  // added, and run() gives out a truncated one.
+  void require(bool is_there) { overflow_ |= !is_there; }
   bool add(Section section, const std::uint8_t* owner, const RrSet& set);
   bool add_once(Section section, const std::uint8_t* owner, const RrSet& set,
                 const std::uint8_t* expanded = nullptr);
@@ -68,7 +71,7 @@ class Responder {
   void add_nsec_at_or_before(NodeId node);
   void add_nsec3(const Nsec3* nsec3);
   void add_nsec3_over(const std::uint8_t* name);
-  std::size_t prove_closest_encloser(const Labels& name, std::size_t labels);
+  NodeId prove_closest_encloser(const Labels& name, Walk encloser);
 
   const ZoneSet& zones_;
   const Query& query_;

@@ -92,7 +92,7 @@ std::string run(const fs::path& folder, const std::vector<std::string>& command)
 }
 
 Peer::Peer(const fs::path& folder, const std::vector<std::string>& command, unsigned short port)
-    : folder_(folder) {
+    : folder_(folder), port_(port) {
   pid_ = start(command, folder, folder / "out.log");
   socket_ = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const sockaddr_in a = loopback(port);
@@ -147,6 +147,26 @@ Bytes Peer::ask(const Bytes& query) {
     }
   }
   throw std::runtime_error("no answer");
+}
+
+Bytes Peer::ask_over_tcp(const Bytes& query) {
+  const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in a = loopback(port_);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const Bytes framed = be16(static_cast<unsigned>(query.size())) + query;
+  Bytes reply;
+  const auto read = [&](std::size_t n) {
+    reply.assign(n, 0);
+    return ::recv(s, reply.data(), n, MSG_WAITALL) == static_cast<ssize_t>(n);
+  };
+  const bool answered = ::connect(s, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0 &&
+                        ::send(s, framed.data(), framed.size(), MSG_NOSIGNAL) ==
+                            static_cast<ssize_t>(framed.size()) &&
+                        read(2) && read(static_cast<std::size_t>(reply[0] << 8 | reply[1]));
+  ::close(s);
+  if (!answered) throw std::runtime_error("no answer over TCP");
+  return reply;
 }
 
 Bytes Peer::ask_once(const Bytes& query) {

@@ -29,6 +29,8 @@ class Peer {
   /// Over UDP; asked again where nothing comes within two seconds. Throws std::runtime_error where
   /// nothing comes at all.
   Bytes ask(const Bytes& query);
+  /// Over a TCP connection of its own (RFC 7766).
+  Bytes ask_over_tcp(const Bytes& query);
   /// The same where no answer may be the answer: then it is empty. A query that is always answered
   /// is sent behind it, so that nothing has to be waited for.
   Bytes ask_once(const Bytes& query);
@@ -39,6 +41,7 @@ class Peer {
   void wait_until_it_answers();
 
   std::filesystem::path folder_;
+  unsigned short port_;
   pid_t pid_ = -1;
   int socket_ = -1;
 };

@@ -143,7 +143,7 @@ RandomZone ZoneMaker::zone(const std::string& origin, const std::vector<std::str
     if (!allowed) continue;
     used.insert(name);
     z.names.push_back(name);
-    const bool is_wildcard = name.starts_with("*.");
+    const bool is_wildcard = name.starts_with("*.");  // the loader refuses NS and DNAME there
     const unsigned kind = below(10);
     if (kind < 2) {
       z.text += name + " CNAME " + target(z, elsewhere) + "\n";

@@ -79,7 +79,8 @@ const Nsec3* Zone::nsec3_over(const Nsec3Hash& hash) const {
 
 std::size_t Zone::memory() const {
   return sizeof *this + tree_.memory() + nodes_.capacity() * sizeof(Node) +
-         rrsets_.capacity() * sizeof(RrSet) + data_.capacity() + nsec3_.capacity() * sizeof(Nsec3);
+         rrsets_.capacity() * sizeof(RrSet) + data_.capacity() + nsec3_.capacity() * sizeof(Nsec3) +
+         denials_.capacity() * sizeof(Denial);
 }
 
 }  // namespace stackrig::dns

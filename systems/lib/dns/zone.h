@@ -78,7 +78,7 @@ class Zone {
   [[nodiscard]] bool is_cut(NodeId n) const { return (nodes_[n].flags & kCut) != 0; }
   [[nodiscard]] bool has_dname(NodeId n) const { return (nodes_[n].flags & kDname) != 0; }
   [[nodiscard]] bool has_wildcard(NodeId n) const { return (nodes_[n].flags & kWildcard) != 0; }
-  /// Below a cut or a DNAME: not part of the zone's own data (RFC 1034 4.2.1, RFC 6672 2.4).
+  /// Below a cut: not part of the zone's own data (RFC 1034 4.2.1). Below a DNAME there is nothing.
   [[nodiscard]] bool is_occluded(NodeId n) const { return (nodes_[n].flags & kOccluded) != 0; }
 
   // --- records ---
@@ -116,6 +116,12 @@ class Zone {
   /// The one with this hash, or nullptr; the one whose interval the hash lies in.
   [[nodiscard]] const Nsec3* nsec3_at(const Nsec3Hash& hash) const;
   [[nodiscard]] const Nsec3* nsec3_over(const Nsec3Hash& hash) const;
+  /// The one of a name that is there, or nullptr (it is in an opt-out span); the one over the
+  /// wildcard below it, which is not there. Neither hashes anything.
+  [[nodiscard]] const Nsec3* nsec3_of(NodeId n) const { return nsec3_or_null(denials_[n].own); }
+  [[nodiscard]] const Nsec3* nsec3_over_wildcard(NodeId n) const {
+    return nsec3_or_null(denials_[n].wildcard);
+  }
 
  private:
   friend class ZoneBuilder;
@@ -128,6 +134,16 @@ class Zone {
     std::uint8_t flags = 0;
   };
 
+  static constexpr std::uint32_t kNoNsec3 = 0xffffffff;
+  /// Places in nsec3_ of what a name that is there is needed for in a denial.
+  struct Denial {
+    std::uint32_t own = kNoNsec3;
+    std::uint32_t wildcard = kNoNsec3;
+  };
+  [[nodiscard]] const Nsec3* nsec3_or_null(std::uint32_t at) const {
+    return at == kNoNsec3 ? nullptr : &nsec3_[at];
+  }
+
   Name apex_;
   std::size_t apex_labels_ = 0;
   std::size_t records_ = 0;
@@ -138,6 +154,7 @@ class Zone {
   std::vector<RrSet> rrsets_;
   std::vector<std::uint8_t> data_;  ///< of each record: length (16 bits), data
   std::vector<Nsec3> nsec3_;        ///< by hash
+  std::vector<Denial> denials_;     ///< by node; empty without NSEC3
   Nsec3Parameters nsec3_parameters_;
 };
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "dns/message_writer.h"
 #include "dns/nsec3.h"
 #include "dns/rdata.h"
 #include "dns/zone_set.h"
@@ -27,6 +28,13 @@ void append_key(std::string& keys, const std::uint8_t* label) {
     }
   }
   keys += '\0';
+}
+
+/// The least that a record's data takes in a message: names may shrink to a pointer, the root to
+/// one byte.
+std::size_t least_size(std::uint16_t type, std::size_t size) {
+  const RdataForm form = rdata_form(type);
+  return form.compressible ? std::min<std::size_t>(size, form.before + form.names) : size;
 }
 
 /// The label whose key is `key`, with its length byte.
@@ -127,21 +135,19 @@ NodeId ZoneBuilder::enter(std::string_view key, Place place) {
   return path_.back();
 }
 
-std::uint32_t ZoneBuilder::put_records(Group group, std::uint16_t& count) {
+std::uint32_t ZoneBuilder::put_records(Group group, std::uint16_t type, std::uint16_t& count) {
+  constexpr std::size_t kLeastFixed = 11;  // owner, type, class, TTL, length of the data
   std::vector<std::uint8_t>& out = zone_->data_;
   const std::size_t begin = out.size();
+  std::size_t least = Header::kSize;
   for (std::size_t i = 0; i < group.size(); ++i) {
     const auto data = data_of(group[i]);
     const auto same = [&](const Record& earlier) {
       return std::ranges::equal(data_of(earlier), data);
     };
     if (std::any_of(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(i), same)) continue;
-    if (count == std::numeric_limits<std::uint16_t>::max() ||
-        out.size() - begin + data.size() > kMaxMessage) {
-      fail(group[i].place,
-           "the records of this name and type are more than a message of 65535 "
-           "bytes holds; take some away");
-    }
+    least += kLeastFixed + least_size(type, data.size());
+    if (least > kMaxMessage) fail_too_large(group[i].place);
     out.push_back(static_cast<std::uint8_t>(data.size() >> 8));
     out.push_back(static_cast<std::uint8_t>(data.size()));
     out.insert(out.end(), data.begin(), data.end());
@@ -150,6 +156,49 @@ std::uint32_t ZoneBuilder::put_records(Group group, std::uint16_t& count) {
   }
   if (out.size() > kMaxBytes) fail(group[0].place, "the zone takes more than 4 GiB; split it");
   return static_cast<std::uint32_t>(begin);
+}
+
+void ZoneBuilder::fail_too_large(Place place) const {
+  fail(place,
+       "the records of this name and type, with their signatures, are more than a message of 65535 "
+       "bytes holds; take some away");
+}
+
+/// That a message holds the set, its signatures, the question and OPT. Only what might not fit is
+/// tried: names in the data may be compressed.
+void ZoneBuilder::check_fits(NodeId n, const RrSet& r, Group group) const {
+  constexpr std::size_t kFixed = 12;  // owner as a pointer, type, class, TTL, length of the data
+  std::size_t most = Header::kSize + kMaxName + 4 + kOptSize;
+  const auto add_size = [&](std::span<const std::uint8_t> rdata) {
+    most += kFixed + rdata.size();
+    return true;
+  };
+  zone_->each(r.data, r.count, add_size);
+  zone_->each(r.signature_data, r.signatures, add_size);
+  if (most <= kMaxMessage) return;
+
+  Name owner;
+  zone_->name_of(n, owner);
+  std::vector<std::uint8_t> question(owner.data(), owner.data() + owner.size());
+  question.insert(question.end(), {static_cast<std::uint8_t>(r.type >> 8),
+                                   static_cast<std::uint8_t>(r.type), kClassIn >> 8, kClassIn});
+  Query query;
+  query.qname = question.data();
+  query.qname_len = static_cast<std::uint16_t>(owner.size());
+  query.question_len = static_cast<std::uint16_t>(question.size());
+  query.edns = true;
+  // A wildcard also answers for names that are as long as names may be.
+  const std::size_t spare = is_wildcard(n) ? kMaxName - owner.size() : 0;
+  std::vector<std::uint8_t> out(kMaxMessage);
+  MessageWriter writer(query, out, kMaxMessage - spare);
+  const auto put = [&](std::uint16_t t, std::uint32_t data, unsigned count) {
+    return zone_->each(data, count, [&](auto rdata) {
+      return writer.add(MessageWriter::answer, owner.data(), t, r.ttl, rdata);
+    });
+  };
+  if (!put(r.type, r.data, r.count) || !put(type::kRrsig, r.signature_data, r.signatures)) {
+    fail_too_large(group.back().place);
+  }
 }
 
 /// Records of one owner and type, then the RRSIGs over them.
@@ -167,12 +216,19 @@ RrSet ZoneBuilder::add_rrset(Group group) {
   r.ttl = records[0].ttl;
   // RFC 2181 5.2: one TTL for the set, the lowest where the file gives several.
   for (const Record& record : records) r.ttl = std::min(r.ttl, record.ttl);
-  r.data = put_records(records, r.count);
-  if (!signatures.empty()) r.signature_data = put_records(signatures, r.signatures);
+  r.data = put_records(records, r.type, r.count);
+  if (!signatures.empty()) {
+    r.signature_data = put_records(signatures, type::kRrsig, r.signatures);
+  }
   return r;
 }
 
+bool ZoneBuilder::is_wildcard(NodeId n) const {
+  return n != Zone::kApex && compare_labels(zone_->tree_.label(n), kStar) == 0;
+}
+
 void ZoneBuilder::check_node(NodeId n, Group group) const {
+  check_fits(n, zone_->rrsets(n).back(), group);
   const std::span<const RrSet> sets = zone_->rrsets(n);
   for (const RrSet& r : sets) {
     const auto at_most_one = [&](const char* name) {
@@ -185,6 +241,12 @@ void ZoneBuilder::check_node(NodeId n, Group group) const {
     if (r.type == type::kSoa && n != Zone::kApex) {
       fail(group.back().place, "a SOA that is not at the zone's origin; take it away");
     }
+    // RFC 4592 4.2 and 4.4: nobody knows what they would mean, and servers differ.
+    if (is_wildcard(n) && (r.type == type::kNs || r.type == type::kDname)) {
+      fail(group.back().place, std::string(r.type == type::kNs ? "NS" : "DNAME") +
+                                   " at a wildcard, which has no defined meaning (RFC 4592 4); "
+                                   "write the names out");
+    }
     if (r.type != type::kCname) continue;
     at_most_one("CNAME");
     for (const RrSet& other : sets) {  // RFC 2181 10.1, RFC 4034 2.5
@@ -195,9 +257,22 @@ void ZoneBuilder::check_node(NodeId n, Group group) const {
   }
 }
 
+/// RFC 6672 2.4: below a DNAME there is nothing. (Hashes of NSEC3 are no names of the zone, and
+/// stand elsewhere.)
+void ZoneBuilder::check_place(const Record& r) const {
+  for (std::size_t i = 0; i + 1 < path_.size(); ++i) {
+    if (zone_->find(path_[i], type::kDname) == nullptr) continue;
+    Name owner;
+    zone_->name_of(path_[i], owner);
+    fail(r.place, "a record below the DNAME of " + name_to_text(owner.data()) +
+                      ", which leads everything there elsewhere (RFC 6672 2.4); take one away");
+  }
+}
+
 /// All records of one owner.
 void ZoneBuilder::add_node(Group group) {
   const NodeId n = enter(key_of(group[0]), group[0].place);
+  check_place(group[0]);
   Zone::Node& node = zone_->nodes_[n];
   node.rrsets = static_cast<std::uint32_t>(zone_->rrsets_.size());
   while (!group.empty()) {
@@ -234,9 +309,7 @@ void ZoneBuilder::mark_nodes() {
     if (n == Zone::kApex) continue;
     if (zone_->find(n, type::kNs) != nullptr) node.flags |= Zone::kCut;
     Zone::Node& up = nodes[zone_->parent(n)];
-    if ((up.flags & (Zone::kCut | Zone::kDname | Zone::kOccluded)) != 0) {
-      node.flags |= Zone::kOccluded;
-    }
+    if ((up.flags & (Zone::kCut | Zone::kOccluded)) != 0) node.flags |= Zone::kOccluded;
     if (compare_labels(zone_->tree_.label(n), kStar) == 0) up.flags |= Zone::kWildcard;
   }
 }
@@ -287,6 +360,26 @@ void ZoneBuilder::add_nsec3() {
   }
 }
 
+/// Hashes what is there, so that an answer need not: what is left to be hashed for a name that is
+/// not there is that name.
+void ZoneBuilder::find_denials() {
+  if (zone_->nsec3_.empty()) return;
+  const auto place = [this](const Nsec3* n) {
+    return n == nullptr ? Zone::kNoNsec3 : static_cast<std::uint32_t>(n - zone_->nsec3_.data());
+  };
+  zone_->denials_.resize(zone_->nodes_.size());
+  Name name, wildcard;
+  for (NodeId n = 0; n < zone_->nodes_.size(); ++n) {
+    if (zone_->is_occluded(n)) continue;
+    Zone::Denial& denial = zone_->denials_[n];
+    zone_->name_of(n, name);
+    denial.own = place(zone_->nsec3_at(nsec3_hash(zone_->nsec3_parameters_, name.data())));
+    if (!wildcard.join(kStar, name.wire())) continue;
+    denial.wildcard =
+        place(zone_->nsec3_over(nsec3_hash(zone_->nsec3_parameters_, wildcard.data())));
+  }
+}
+
 std::unique_ptr<const Zone> ZoneBuilder::build() {
   sort(records_);
   zone_->nodes_.resize(1);
@@ -300,6 +393,7 @@ std::unique_ptr<const Zone> ZoneBuilder::build() {
   mark_nodes();
   choose_nsec3_chain();
   add_nsec3();
+  find_denials();
   // RFC 2308 5: the lesser of the SOA's TTL and its last field.
   const RrSet& soa = zone_->soa();
   zone_->each(soa.data, 1, [&](std::span<const std::uint8_t> rdata) {

@@ -55,13 +55,18 @@ class ZoneBuilder {
   NodeId enter(std::string_view key, Place place);
   void add_node(Group group);
   RrSet add_rrset(Group group);
-  std::uint32_t put_records(Group group, std::uint16_t& count);
+  std::uint32_t put_records(Group group, std::uint16_t type, std::uint16_t& count);
+  [[noreturn]] void fail_too_large(Place place) const;
+  void check_fits(NodeId n, const RrSet& r, Group group) const;
+  [[nodiscard]] bool is_wildcard(NodeId n) const;
+  void check_place(const Record& r) const;
   void check_node(NodeId n, Group group) const;
   void check_apex() const;
   void mark_nodes();
 
   void choose_nsec3_chain();
   void add_nsec3();
+  void find_denials();
   [[nodiscard]] bool of_the_chain(const Record& r) const;
 
   const std::vector<std::filesystem::path>& files_;

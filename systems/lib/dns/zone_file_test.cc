@@ -123,6 +123,10 @@ TEST(ZoneFile, ErrorsNameTheLine) {
   expect_refused(kHead + "@ SOA ns mail 2 7200 3600 1209600 300\n", 4, "more than one SOA");
   expect_refused(kHead + "a SOA ns mail 2 7200 3600 1209600 300\n", 4, "not at the zone's origin");
   expect_refused(kHead + "a MX \\# 3 000a40\n", 4, "");
+  expect_refused(kHead + "d DNAME b\nx.y.d A 192.0.2.1\n", 5, "below the DNAME of d.example.com.");
+  expect_refused(kHead + "x.y.d A 192.0.2.1\nd DNAME b\n", 4, "below the DNAME of d.example.com.");
+  expect_refused(kHead + "*.w NS ns\n", 4, "NS at a wildcard");
+  expect_refused(kHead + "*.w DNAME ns\n", 4, "DNAME at a wildcard");
   expect_refused(kHead + "a TYPE255 \\# 0\n", 4, "cannot stand in a zone");
 }
 
@@ -131,6 +135,42 @@ TEST(ZoneFile, AZoneNeedsASoaAndServers) {
   EXPECT_NE(refusal("@ 60 SOA a b 1 1 1 1 1\n").what.find("no NS for example.com."),
             std::string::npos);
   EXPECT_NE(refusal("; nothing\n").what.find("no SOA"), std::string::npos);
+}
+
+std::string addresses(unsigned count) {
+  std::string text;
+  for (unsigned i = 0; i < count; ++i) {
+    text += "x A 10.0." + std::to_string(i / 256) + "." + std::to_string(i % 256) + "\n";
+  }
+  return text;
+}
+
+/// What all of them take: 12 + 19 for header and question, 16 for each, 11 for OPT.
+TEST(ZoneFile, AsManyRecordsAsAMessageHoldsAreServedAndNotOneMore) {
+  const unsigned most = (65535 - 12 - 19 - 11) / 16;
+  const auto zones = parse(kHead + addresses(most));
+  const Answer a =
+      read_answer(answer_to(*zones, ask("x.example.com", type::kA, kDnssec), Transport::tcp));
+  EXPECT_FALSE(a.truncated());
+  EXPECT_EQ(a.answer().size(), most);
+  expect_refused(kHead + addresses(most + 1), 3 + most + 1, "65535");
+}
+
+TEST(ZoneFile, SignaturesCountAmongWhatAMessageHolds) {
+  const unsigned most = (65535 - 12 - 19 - 11) / 16;
+  const std::string signature =
+      "x 3600 RRSIG A 13 3 3600 20300101000000 20200101000000 1 example.com. AAAA\n";
+  expect_refused(kHead + addresses(most) + signature, 3 + most + 1, "with their signatures");
+  EXPECT_NO_THROW(parse(kHead + addresses(most - 4) + signature));
+}
+
+TEST(ZoneFile, NamesInTheDataCountAsTheyAreCompressed) {
+  std::string text = kHead;
+  const std::string domain = "." + std::string(60, 'd') + "." + std::string(60, 'e');
+  for (unsigned i = 0; i < 1500; ++i) text += "x NS n" + std::to_string(i) + domain + "\n";
+  const auto zones = parse(text);
+  const Answer a = read_answer(answer_to(*zones, ask("x.example.com", type::kNs), Transport::tcp));
+  EXPECT_EQ(a.authority().size(), 1500u);
 }
 
 TEST(ZoneFile, MoreRecordsThanAMessageHoldsAreRefused) {

@@ -3,7 +3,7 @@
 //
 // A set is immutable once it is loaded: any number of threads read it without a lock, and a reload
 // makes another set while the old one goes on answering. Memory per name is that of its last label,
-// its records and about 80 bytes.
+// its records and about 80 bytes, and 8 more in a zone with NSEC3.
 #pragma once
 
 #include <cstddef>
