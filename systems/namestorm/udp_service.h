@@ -75,8 +75,9 @@ class UdpService {
   bool send_copy(const Waiting& w, const dns::CutAnswer& cut);
   void send_composed(const Waiting& w);
   void send_error(const Waiting& w, dns::Rcode rcode, bool truncated);
-  /// Whether a client that is over its rate is answered; where not, it has been seen to.
-  bool within_rate(const Waiting& w, Time now);
+  /// Whether the client is within its rate; where not, it has been seen to. `rcode`: of the answer
+  /// where the message is an error, else noerror.
+  bool within_rate(const Waiting& w, dns::Rcode rcode, Time now);
 
   udpip::Stack& udp_;
   const Edition<Key>* edition_;
