@@ -28,7 +28,7 @@ struct Words {
   std::string variant = "memcpy";
   std::string key = "wire";
   std::string xdp = "off";
-  double idle_timeout_s = 10, send_timeout_s = 10;
+  double idle_timeout_s = 10, send_timeout_s = 10, answer_timeout_s = 30;
 };
 
 void add_words(CLI::App& app, Words& w) {
@@ -64,10 +64,15 @@ void add_tcp_words(CLI::App& app, Words& w) {
                  "TCP queries per queue that may be arriving in pieces at a time")
       ->check(CLI::Range(1U, 1'000'000U))
       ->capture_default_str();
-  app.add_option("--idle-timeout-s", w.idle_timeout_s, "seconds between two queries over TCP")
+  app.add_option("--idle-timeout-s", w.idle_timeout_s,
+                 "seconds between two queries over TCP, and from a query's first byte to its last")
       ->capture_default_str();
   app.add_option("--send-timeout-s", w.send_timeout_s,
                  "seconds without an acknowledged byte over TCP")
+      ->capture_default_str();
+  app.add_option("--answer-timeout-s", w.answer_timeout_s,
+                 "seconds until an answer over TCP must be acknowledged whole, from when those "
+                 "before it were")
       ->capture_default_str();
 }
 
@@ -125,6 +130,7 @@ void check_words(Words& w) {
   }
   w.settings.server.tcp.idle_timeout = duration("--idle-timeout-s", w.idle_timeout_s);
   w.settings.server.tcp.send_timeout = duration("--send-timeout-s", w.send_timeout_s);
+  w.settings.server.tcp.answer_timeout = duration("--answer-timeout-s", w.answer_timeout_s);
   w.files = zone_files(w.zones);
   runtime::check_ports(w.shared);
   runtime::check_ready_fd(w.shared.ready_fd);

@@ -128,6 +128,7 @@ struct WorldConfig {
   nmio::SimPortConfig client_port{.name = "client", .chunks = 4096};
   ServerConfig server{.udp = {.working_chunks = 1024}};
   tcpip::Config tcp;  ///< the server's
+  tcpip::Config client_tcp;
   nmio::LoopConfig loop{.tx_interval = 0};
   std::uint64_t seed = 1;
 };
@@ -163,7 +164,7 @@ class World {
         runner(net),
         publisher(std::make_unique<Edition<Key>>(std::move(z))) {
     for (unsigned i = 0; i < server_port.queues(); ++i) add_instance(config, i);
-    clients.stack = make_stack({}, client_port, 0, kClientIp, client_batch);
+    clients.stack = make_stack(config.client_tcp, client_port, 0, kClientIp, client_batch);
     runner.attach(client_port.queue(0), client_batch, clients);
   }
   World(const World&) = delete;
