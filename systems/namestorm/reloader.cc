@@ -2,10 +2,12 @@
 #include "reloader.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 #include <exception>
 
@@ -19,8 +21,19 @@ sigset_t reload_signal() {
   return set;
 }
 
+/// Reading a large zone takes seconds, and where the process has one core it is an instance's: a
+/// time slice of it is longer than a receive ring lasts. So the thread runs when nobody else wants
+/// to (and, under a load that never lets up, at the little that the kernel keeps for such threads).
+void give_way() {
+  const sched_param none{};
+  if (const int error = ::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &none); error != 0)
+    spdlog::warn("reload: SCHED_IDLE: {}; a reload takes time from the answers",
+                 std::strerror(error));
+}
+
 void run(const ReloadThread::Reload& reload, const ReloadThread::Tick& tick, ZoneCounters& counters,
          const std::stop_token& stop) {
+  give_way();
   const sigset_t set = reload_signal();
   constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};  // at the stop token
   while (!stop.stop_requested()) {

@@ -42,7 +42,7 @@ UdpService<Key>::UdpService(const UdpConfig& config, udpip::Stack& udp, nmio::Pa
 template <class Key>
 void UdpService<Key>::start_edition(const Edition<Key>& edition) {
   edition_ = &edition;
-  if (copies_) copies_->start_edition(edition.number, edition.table.size());
+  if (copies_) copies_->start_edition(edition.number);
   counters_->edition_now = edition.number;
 }
 

@@ -60,7 +60,9 @@ class UdpService {
   void place_counters(DnsCounters& counters) { counters_ = &counters; }
 
  private:
-  /// Queries between the stages. More would push each other out of the first-level cache.
+  /// Queries between the stages. Of more, what is kept would push each other out of the first-level
+  /// cache. (A probe of FqdnKey has room for the longest text, 1 KiB; a name's own text is
+  /// touched.)
   static constexpr unsigned kGroup = 32;
   struct Waiting {
     udpip::Datagram datagram;
