@@ -159,22 +159,25 @@ class XdpPrograms {
           std::make_unique<XdpAnswers>(*p.port, p.address, w.settings.server.dns_port));
     }
   }
+  /// One map for all ports: what can fail is over before the first answers from it.
   template <class Key>
   void publish(const Edition<Key>& edition) {
-    for (const auto& program : programs_) program->publish(edition.table);
+    if (programs_.empty()) return;
+    const AnswersMap map(edition.table);
+    for (const auto& program : programs_) program->exchange(map);
+    seen_.entries_now = map.size();
+    seen_.left_out_now = map.left_out();
   }
   void count() {
     if (programs_.empty()) return;
-    XdpCounters now{};
-    for (const auto& program : programs_) {
-      now.answers += program->answers_sent();
-      now.entries_now += program->size();
-    }
-    *counters_ = now;
+    seen_.answers = 0;
+    for (const auto& program : programs_) seen_.answers += program->answers_sent();
+    *counters_ = seen_;
   }
 
  private:
   std::vector<std::unique_ptr<XdpAnswers>> programs_;
+  XdpCounters seen_{};
   XdpCounters* counters_ = nullptr;
 };
 

@@ -50,8 +50,9 @@ std::span<const ZoneCounterInfo> zone_counter_table();
 
 /// Of the XDP program: one for the program, over all ports and cores.
 struct XdpCounters {
-  std::uint64_t answers;      ///< that it sent itself
-  std::uint64_t entries_now;  ///< in its map
+  std::uint64_t answers;       ///< that it sent itself
+  std::uint64_t entries_now;   ///< in its map
+  std::uint64_t left_out_now;  ///< not in its map because the kernel gave no memory for them
 };
 struct XdpCounterInfo {
   const char* name;
