@@ -22,24 +22,36 @@ sigset_t reload_signal() {
 }
 
 /// Reading a large zone takes seconds, and where the process has one core it is an instance's: a
-/// time slice of it is longer than a receive ring lasts. So the thread runs when nobody else wants
-/// to (and, under a load that never lets up, at the little that the kernel keeps for such threads).
-void give_way() {
-  const sched_param none{};
-  if (const int error = ::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &none); error != 0)
-    spdlog::warn("reload: SCHED_IDLE: {}; a reload takes time from the answers",
-                 std::strerror(error));
-}
+/// time slice of it is longer than a receive ring lasts. So a reload runs when nobody else wants to
+/// (and, under a load that never lets up, at the little that the kernel keeps for such threads).
+/// Only a reload: the tick, which takes microseconds, is not to come late. Without CAP_SYS_NICE
+/// there is no way back, and it may.
+class GivesWay {
+ public:
+  GivesWay() {
+    if (const int error = set(SCHED_IDLE); error != 0)
+      spdlog::warn("reload: SCHED_IDLE: {}; it takes time from the answers", std::strerror(error));
+  }
+  ~GivesWay() { set(SCHED_OTHER); }
+  GivesWay(const GivesWay&) = delete;
+  GivesWay& operator=(const GivesWay&) = delete;
+
+ private:
+  static int set(int policy) {
+    const sched_param none{};
+    return ::pthread_setschedparam(::pthread_self(), policy, &none);
+  }
+};
 
 void run(const ReloadThread::Reload& reload, const ReloadThread::Tick& tick, ZoneCounters& counters,
          const std::stop_token& stop) {
-  give_way();
   const sigset_t set = reload_signal();
   constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};  // at the stop token
   while (!stop.stop_requested()) {
     if (tick) tick();
     if (::sigtimedwait(&set, nullptr, &kLook) != SIGHUP) continue;
     const auto began = std::chrono::steady_clock::now();
+    const GivesWay gives_way;
     try {
       reload(stop);
       publish(counters.reloads, counters.reloads + 1);
