@@ -6,27 +6,19 @@
 
 namespace stackrig::namestorm {
 
-AnswerBuffers::AnswerBuffers(std::uint32_t short_ones, std::uint32_t long_ones)
-    : short_count_(short_ones),
-      short_(std::make_unique_for_overwrite<std::byte[]>(std::size_t{short_ones} * kShort)),
-      long_(std::make_unique_for_overwrite<std::byte[]>(std::size_t{long_ones} * kLong)) {
-  for (std::uint32_t i = short_ones; i-- > 0;) free_short_.push_back(i);
-  for (std::uint32_t i = long_ones; i-- > 0;) free_long_.push_back(short_ones + i);
+std::byte* AnswerBuffers::at(std::uint64_t cookie) const {
+  const auto index = static_cast<std::uint32_t>(cookie);
+  return index < short_.count() ? short_.at(index) : long_.at(index - short_.count());
 }
 
-std::byte* AnswerBuffers::at(std::uint64_t index) const {
-  return index < short_count_ ? short_.get() + index * kShort
-                              : long_.get() + (index - short_count_) * kLong;
-}
-
-std::optional<std::uint64_t> AnswerBuffers::add(std::span<const std::uint8_t> bytes) {
-  std::vector<std::uint32_t>& pool =
-      bytes.size() <= kShort && !free_short_.empty() ? free_short_ : free_long_;
-  if (pool.empty() || bytes.size() > kLong) return {};
-  const std::uint32_t index = pool.back();
-  pool.pop_back();
-  std::memcpy(at(index), bytes.data(), bytes.size());
-  return index;
+std::optional<std::uint64_t> AnswerBuffers::add(std::span<const std::uint8_t> bytes,
+                                                TcpConnection& holder) {
+  const bool fits_short = bytes.size() <= kShort && short_.free() != 0;
+  const std::uint32_t index = (fits_short ? short_ : long_).take(holder);
+  if (index == BufferPool::kNone) return {};
+  const std::uint64_t cookie = fits_short ? index : std::uint64_t{short_.count()} + index;
+  std::memcpy(at(cookie), bytes.data(), bytes.size());
+  return cookie;
 }
 
 tcpip::Fetched AnswerBuffers::fetch(std::uint64_t cookie, std::uint64_t offset, std::uint64_t limit,
@@ -46,7 +38,11 @@ tcpip::Fetched AnswerBuffers::fetch(std::uint64_t cookie, std::uint64_t offset, 
 
 void AnswerBuffers::released(std::uint64_t cookie) {
   const auto index = static_cast<std::uint32_t>(cookie);
-  (index < short_count_ ? free_short_ : free_long_).push_back(index);
+  if (index < short_.count()) {
+    short_.give_back(index);
+  } else {
+    long_.give_back(index - short_.count());
+  }
 }
 
 }  // namespace stackrig::namestorm

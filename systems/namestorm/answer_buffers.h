@@ -6,11 +6,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
+#include "buffer_pool.h"
 #include "tcpip/owner.h"
 
 namespace stackrig::namestorm {
@@ -20,23 +19,26 @@ class AnswerBuffers final : public tcpip::ByteOwner {
   static constexpr std::uint32_t kShort = 2048;
   static constexpr std::uint32_t kLong = 65536 + 64;  ///< length prefix and the longest message
 
-  AnswerBuffers(std::uint32_t short_ones, std::uint32_t long_ones);
+  AnswerBuffers(std::uint32_t short_ones, std::uint32_t long_ones)
+      : short_(short_ones, kShort), long_(long_ones, kLong) {}
 
-  /// Keeps a copy of `bytes` until the stack releases it; the cookie to write it with. Nothing
-  /// where no buffer is free.
-  std::optional<std::uint64_t> add(std::span<const std::uint8_t> bytes);
-  [[nodiscard]] std::size_t free() const { return free_short_.size() + free_long_.size(); }
+  /// Keeps a copy of `bytes`, at most kLong, until the stack releases it; the cookie to write it
+  /// with. Nothing where no buffer is free.
+  std::optional<std::uint64_t> add(std::span<const std::uint8_t> bytes, TcpConnection& holder);
+  /// Who has held a buffer for so many bytes the longest; nullptr where nobody does.
+  [[nodiscard]] TcpConnection* longest_holder(std::size_t bytes) const {
+    return (bytes <= kShort ? short_ : long_).longest_holder();
+  }
+  [[nodiscard]] std::size_t free() const { return std::size_t{short_.free()} + long_.free(); }
 
   tcpip::Fetched fetch(std::uint64_t cookie, std::uint64_t offset, std::uint64_t limit,
                        std::uint32_t max_segment, std::span<tcpip::Segment> out) override;
   void released(std::uint64_t cookie) override;
 
  private:
-  [[nodiscard]] std::byte* at(std::uint64_t index) const;
+  [[nodiscard]] std::byte* at(std::uint64_t cookie) const;
 
-  std::uint32_t short_count_;
-  std::unique_ptr<std::byte[]> short_, long_;
-  std::vector<std::uint32_t> free_short_, free_long_;  ///< indices; the long ones come after
+  BufferPool short_, long_;  ///< a cookie is an index; the long ones come after
 };
 
 }  // namespace stackrig::namestorm

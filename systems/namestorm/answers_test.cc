@@ -199,6 +199,40 @@ TEST(RateLimited, ErrorsCountToo) {
   w.expect_all_home();
 }
 
+TEST(RateLimited, AnErrorThatSlipsSaysWhichItIs) {
+  WorldConfig config;
+  config.server.udp.rate_limit = {.per_second = 1, .slip = 1};
+  World<> w(config);
+  Message formerr = query("www.example.com", dns::type::kA);
+  formerr.pop_back();
+  Message badvers = query("www.example.com", dns::type::kA, {.edns = true});
+  badvers[badvers.size() - 5] = 1;
+  const Message update = query("www.example.com", dns::type::kA, {.flags = 0x2800});
+  const Message notify = query("www.example.com", dns::type::kA, {.flags = 0x2000});
+  for (const Message& m : {update, notify, formerr, badvers}) {
+    const Message right = composed(w.served(), m);
+    for (unsigned i = 0; i < 4; ++i) EXPECT_EQ(w.ask(m), right) << ::testing::PrintToString(m);
+  }
+  EXPECT_EQ(w.server().counters().slipped, 15U);
+  w.expect_all_home();
+}
+
+TEST(RateLimited, WhatIsOverTheRateCountsAsAsked) {
+  for (const unsigned slip : {0U, 2U}) {
+    WorldConfig config;
+    config.server.udp.rate_limit = {.per_second = 5, .slip = slip};
+    World<> w(config);
+    for (unsigned i = 0; i < 20; ++i) w.send(query("www.example.com", dns::type::kA));
+    for (unsigned i = 0; i < 20; ++i)
+      w.send(query("www.example.com", dns::type::kA, {.flags = 0x2800}));
+    w.run();
+    const DnsCounters& seen = w.server().counters();
+    EXPECT_EQ(seen.queries, 20U);
+    EXPECT_EQ(seen.errors, 20U);
+    EXPECT_EQ(seen.rate_limited + seen.slipped, 35U);
+  }
+}
+
 TEST(SetUp, AnMtuThatTheLongestAnswerDoesNotFitIsRefused) {
   WorldConfig config;
   config.server_port.mtu = 1200;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is served, and how the next edition takes the place of the one before without a query lost.
 //
-// An edition is immutable, so every instance reads it without a lock. publish() may be called by
-// any thread; each instance looks at its reader between two bursts, where it holds no pointer into
-// an edition, and goes over by itself. The publisher keeps the edition before until nobody reads it
-// any more and frees it in its own thread: giving back a large zone's memory takes longer than a
-// receive ring lasts.
+// An edition is immutable, so every instance reads it without a lock. publish() is called by
+// one thread at a time; each instance looks at its reader between two bursts, where it holds no
+// pointer into an edition, and goes over by itself. The publisher keeps the edition before until
+// nobody reads it any more and frees it in its own thread: giving back a large zone's memory takes
+// longer than a receive ring lasts.
 #pragma once
 
 #include <atomic>
@@ -46,10 +46,15 @@ class Publisher {
   }
   /// Makes `next` the current edition and returns the one before, for wait_until_unread().
   EditionPtr publish(std::unique_ptr<Edition<Key>> next) {
-    const std::lock_guard lock(mutex_);
-    next->number = number_.load(std::memory_order_relaxed) + 1;
-    EditionPtr before = std::exchange(current_, EditionPtr(std::move(next)));
-    number_.store(current_->number, std::memory_order_release);
+    const std::uint64_t number = number_.load(std::memory_order_relaxed) + 1;
+    next->number = number;
+    EditionPtr before;
+    {
+      const std::lock_guard lock(mutex_);
+      before = std::exchange(current_, EditionPtr(std::move(next)));
+    }
+    // Told when the lock is free: no instance waits for a publisher that does not get to run.
+    number_.store(number, std::memory_order_release);
     return before;
   }
 
@@ -76,7 +81,7 @@ class EditionReader {
   /// Goes over to a newer edition where there is one; true where it did. Call only where no pointer
   /// into the edition is held.
   bool refresh() {
-    if (publisher_.number() == edition_->number) [[likely]]
+    if (publisher_.number() <= edition_->number) [[likely]]
       return false;
     edition_ = publisher_.current();
     return true;

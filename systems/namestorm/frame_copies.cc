@@ -2,6 +2,8 @@
 // Making copies of answers, and taking them back.
 #include "frame_copies.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -21,29 +23,19 @@ constexpr std::uint32_t kColours = 8;
 }  // namespace
 
 FrameCopies::FrameCopies(nmio::PacketMemory& memory, std::uint32_t budget)
-    : memory_(memory), budget_(budget) {
+    : memory_(memory), budget_(budget), home_mask_(std::bit_ceil(std::max(budget, 1U)) - 1) {
   constexpr std::uint32_t kNeeded = kPayloadAt + (kColours - 1) * 64 + dns::kUdpPayload + kSlack;
   if (memory.chunk_size() < kNeeded) {
     throw std::invalid_argument("precopy: chunks of " + std::to_string(memory.chunk_size()) +
                                 " bytes are too short for an answer; it needs " +
                                 std::to_string(kNeeded));
   }
+  first_home_ = memory.make_home();
+  for (std::uint32_t i = 0; i < home_mask_; ++i) memory.make_home();
 }
 
 std::byte* FrameCopies::payload(nmio::ChunkId c) const {
   return memory_.data(c) + kPayloadAt + std::size_t{c % kColours} * 64;
-}
-
-void FrameCopies::start_edition(std::uint64_t number, std::size_t answers) {
-  edition_ = number;
-  for (std::size_t i = answers; i < homes_.size(); ++i) {
-    for (nmio::ChunkId c; (c = memory_.take(homes_[i])) != nmio::kNoChunk;) {
-      memory_.set_home(c, nmio::kPool);
-      memory_.give_back(c);
-      --made_;
-    }
-  }
-  while (homes_.size() < answers) homes_.push_back(memory_.make_home());
 }
 
 nmio::ChunkId FrameCopies::make(nmio::HomeId home) {
@@ -59,17 +51,18 @@ nmio::ChunkId FrameCopies::make(nmio::HomeId home) {
 void FrameCopies::fill(nmio::ChunkId c, const dns::CutAnswer& answer) {
   std::memcpy(payload(c), answer.payload(), answer.length);
   const std::size_t head = dns::Header::kSize + answer.qname_len + 4U;
-  info(c) = {edition_, wire::fold(wire::sum(answer.payload() + head, answer.length - head))};
+  info(c) = {edition_, answer.number,
+             wire::fold(wire::sum(answer.payload() + head, answer.length - head))};
 }
 
 FrameCopies::Copy FrameCopies::take(const dns::CutAnswer& answer) {
-  const nmio::HomeId home = homes_[answer.number];
+  const nmio::HomeId home = first_home_ + (answer.number & home_mask_);
   nmio::ChunkId c = memory_.take(home);
   if (c == nmio::kNoChunk) [[unlikely]]
     c = make(home);
   if (c == nmio::kNoChunk) [[unlikely]]
     return {};
-  if (info(c).edition != edition_) [[unlikely]]
+  if (info(c).edition != edition_ || info(c).answer != answer.number) [[unlikely]]
     fill(c, answer);
   return {c, payload(c), info(c).tail_sum};
 }

@@ -4,16 +4,17 @@
 // question rewritten. A device that has sent a copy gives it back to its home, the answer's set.
 //
 // Copies are made when they are wanted and kept, up to a budget, so that the chunks that packets
-// are received into never run out. Homes outlive an edition: a copy that was made of an earlier
-// one, which may still have been in flight when its successor came, is seen by its edition number
-// and made anew where it lies.
+// are received into never run out. There are as many homes as copies can be, from the start: going
+// over to another edition, however large, is no work at all, because a receive ring lasts less than
+// a millisecond. Where a later edition has more answers than that, some share a home. A copy says
+// what it was made of; one of another answer or edition, which may still have been in flight when
+// its successor came, is made anew where it lies.
 //
 // Thread: the one that owns the packet memory.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "dns/answer_table.h"
 #include "nmio/packet_memory.h"
@@ -25,13 +26,12 @@ class FrameCopies {
   /// What a copy needs after its payload: OPT.
   static constexpr std::size_t kSlack = dns::kOptSize;
 
-  /// At most `budget` chunks of `memory` become copies. Throws std::invalid_argument where an
-  /// answer of the longest kind does not fit a chunk.
+  /// At most `budget` chunks of `memory` become copies; nobody else makes homes meanwhile. Throws
+  /// std::invalid_argument where an answer of the longest kind does not fit a chunk.
   FrameCopies(nmio::PacketMemory& memory, std::uint32_t budget);
 
-  /// The answers are now those of edition `number`, `answers` of them. Gives back the copies of
-  /// answers that are beyond.
-  void start_edition(std::uint64_t number, std::size_t answers);
+  /// The answers are now those of edition `number`.
+  void start_edition(std::uint64_t number) { edition_ = number; }
 
   struct Copy {
     nmio::ChunkId chunk = nmio::kNoChunk;  ///< kNoChunk: none is free and none can be made
@@ -40,8 +40,6 @@ class FrameCopies {
   };
   /// A copy of `answer`, the caller's until it is sent.
   Copy take(const dns::CutAnswer& answer);
-  /// Fetches what take() will look at.
-  void prefetch(const dns::CutAnswer& answer) const { __builtin_prefetch(&homes_[answer.number]); }
 
   [[nodiscard]] std::uint32_t made() const { return made_; }
 
@@ -49,6 +47,7 @@ class FrameCopies {
   /// Lies at the start of each copy's chunk.
   struct Info {
     std::uint64_t edition;
+    std::uint32_t answer;  ///< its number
     std::uint32_t tail_sum;
   };
   [[nodiscard]] Info& info(nmio::ChunkId c) const {
@@ -62,7 +61,8 @@ class FrameCopies {
   std::uint32_t budget_;
   std::uint32_t made_ = 0;
   std::uint64_t edition_ = 0;
-  std::vector<nmio::HomeId> homes_;  ///< by the answer's number
+  nmio::HomeId first_home_ = 0;
+  std::uint32_t home_mask_;  ///< of an answer's number: its home, counted from the first
 };
 
 }  // namespace stackrig::namestorm

@@ -28,7 +28,7 @@ struct Words {
   std::string variant = "memcpy";
   std::string key = "wire";
   std::string xdp = "off";
-  double idle_timeout_s = 10, send_timeout_s = 10;
+  double idle_timeout_s = 10, send_timeout_s = 10, answer_timeout_s = 30;
 };
 
 void add_words(CLI::App& app, Words& w) {
@@ -64,10 +64,15 @@ void add_tcp_words(CLI::App& app, Words& w) {
                  "TCP queries per queue that may be arriving in pieces at a time")
       ->check(CLI::Range(1U, 1'000'000U))
       ->capture_default_str();
-  app.add_option("--idle-timeout-s", w.idle_timeout_s, "seconds between two queries over TCP")
+  app.add_option("--idle-timeout-s", w.idle_timeout_s,
+                 "seconds between two queries over TCP, and from a query's first byte to its last")
       ->capture_default_str();
   app.add_option("--send-timeout-s", w.send_timeout_s,
                  "seconds without an acknowledged byte over TCP")
+      ->capture_default_str();
+  app.add_option("--answer-timeout-s", w.answer_timeout_s,
+                 "seconds until an answer over TCP must be acknowledged whole, from when those "
+                 "before it were")
       ->capture_default_str();
 }
 
@@ -125,6 +130,7 @@ void check_words(Words& w) {
   }
   w.settings.server.tcp.idle_timeout = duration("--idle-timeout-s", w.idle_timeout_s);
   w.settings.server.tcp.send_timeout = duration("--send-timeout-s", w.send_timeout_s);
+  w.settings.server.tcp.answer_timeout = duration("--answer-timeout-s", w.answer_timeout_s);
   w.files = zone_files(w.zones);
   runtime::check_ports(w.shared);
   runtime::check_ready_fd(w.shared.ready_fd);
@@ -153,22 +159,25 @@ class XdpPrograms {
           std::make_unique<XdpAnswers>(*p.port, p.address, w.settings.server.dns_port));
     }
   }
+  /// One map for all ports: what can fail is over before the first answers from it.
   template <class Key>
   void publish(const Edition<Key>& edition) {
-    for (const auto& program : programs_) program->publish(edition.table);
+    if (programs_.empty()) return;
+    const AnswersMap map(edition.table);
+    for (const auto& program : programs_) program->exchange(map);
+    seen_.entries_now = map.size();
+    seen_.left_out_now = map.left_out();
   }
   void count() {
     if (programs_.empty()) return;
-    XdpCounters now{};
-    for (const auto& program : programs_) {
-      now.answers += program->answers_sent();
-      now.entries_now += program->size();
-    }
-    *counters_ = now;
+    seen_.answers = 0;
+    for (const auto& program : programs_) seen_.answers += program->answers_sent();
+    *counters_ = seen_;
   }
 
  private:
   std::vector<std::unique_ptr<XdpAnswers>> programs_;
+  XdpCounters seen_{};
   XdpCounters* counters_ = nullptr;
 };
 

@@ -2,8 +2,10 @@
 // A new edition takes the place of the one before while queries come: none is lost, none is
 // answered from anything but an edition that was current, and a bad one never serves.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -99,6 +101,47 @@ TYPED_TEST(Reload, WithFramesOfTheOldEditionStillWithTheDevice) {
   w.expect_all_home();
 }
 
+/// The names host0 to hostN.
+std::shared_ptr<const dns::ZoneSet> hosts(unsigned count, const std::string& address) {
+  std::string text = "$TTL 60\n@ SOA ns a 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
+  for (unsigned i = 0; i < count; ++i) text += "host" + std::to_string(i) + " A " + address + "\n";
+  return zones(text);
+}
+
+template <class Key>
+void ask_of_each(World<Key>& w, unsigned count) {
+  const unsigned step = std::max(1U, count / 300);
+  for (int round = 0; round < 2; ++round) {
+    for (unsigned i = 0; i < count; i += step) {
+      const Message q = query("host" + std::to_string(i) + ".example.com", dns::type::kA);
+      ASSERT_EQ(w.ask(q), composed(w.served(), q)) << i << " of " << count;
+    }
+  }
+}
+
+TYPED_TEST(Reload, OfAnySizeIsNoWorkForTheQueue) {
+  using Key = typename TypeParam::Key;
+  World<Key> w(TypeParam::config(), hosts(10, address(0)));
+  nmio::PacketMemory& memory = w.server_port.queue(0).memory();
+  const std::size_t homes = memory.homes();
+  ask_of_each(w, 10);
+  unsigned e = 0;
+  for (const unsigned count : {100'000U, 10U, 5'000U, 1U, 20'000U}) {
+    const std::uint32_t free = memory.free_count();
+    const std::uint64_t copies = w.server().counters().copies_now;
+    w.publisher.publish(std::make_unique<Edition<Key>>(hosts(count, address(++e))));
+    // A name that is in no table: nothing is sent as a copy, the edition is gone over to.
+    w.ask(query("nobody.example.com", dns::type::kA));
+    ASSERT_EQ(w.server().counters().edition_now, e + 1);
+    EXPECT_EQ(memory.homes(), homes) << "no home is made";
+    EXPECT_EQ(memory.free_count(), free) << "no chunk changes hands";
+    EXPECT_EQ(w.server().counters().copies_now, copies) << "no copy is made or given back";
+    ask_of_each(w, count);
+  }
+  EXPECT_LE(w.server().counters().copies_now, memory.chunks());
+  w.expect_all_home();
+}
+
 TEST(Reload, AnEditionIsFreedWhenNoInstanceReadsItAnyMore) {
   WorldConfig config;
   config.server_port.queues = 2;
@@ -165,6 +208,21 @@ TEST_F(Signal, ReadsTheFilesAgainBesideAServerUnderLoad) {
     wait_for([&] { return read(counters_.reloads) == e - 1; });
   }
   w.expect_all_home();
+}
+
+TEST_F(Signal, AReloadTakesNoTimeFromTheInstances) {
+  std::atomic<int> in_reload = -1, in_tick = -1;
+  const ReloadThread thread([&](const std::stop_token&) { in_reload = ::sched_getscheduler(0); },
+                            [&] {
+                              if (in_reload != -1) in_tick = ::sched_getscheduler(0);
+                            },
+                            counters_);
+  ::kill(::getpid(), SIGHUP);
+  wait_for([&] { return in_tick != -1; });
+  EXPECT_EQ(in_reload, SCHED_IDLE);
+  if (::geteuid() == 0) {
+    EXPECT_EQ(in_tick, SCHED_OTHER) << "counters are not to lag";
+  }
 }
 
 TEST_F(Signal, ABadFileLeavesWhatIsServedAndTheLogSaysWhy) {

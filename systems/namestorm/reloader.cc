@@ -2,10 +2,12 @@
 #include "reloader.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 #include <exception>
 
@@ -19,6 +21,28 @@ sigset_t reload_signal() {
   return set;
 }
 
+/// Reading a large zone takes seconds, and where the process has one core it is an instance's: a
+/// time slice of it is longer than a receive ring lasts. So a reload runs when nobody else wants to
+/// (and, under a load that never lets up, at the little that the kernel keeps for such threads).
+/// Only a reload: the tick, which takes microseconds, is not to come late. Without CAP_SYS_NICE
+/// there is no way back, and it may.
+class GivesWay {
+ public:
+  GivesWay() {
+    if (const int error = set(SCHED_IDLE); error != 0)
+      spdlog::warn("reload: SCHED_IDLE: {}; it takes time from the answers", std::strerror(error));
+  }
+  ~GivesWay() { set(SCHED_OTHER); }
+  GivesWay(const GivesWay&) = delete;
+  GivesWay& operator=(const GivesWay&) = delete;
+
+ private:
+  static int set(int policy) {
+    const sched_param none{};
+    return ::pthread_setschedparam(::pthread_self(), policy, &none);
+  }
+};
+
 void run(const ReloadThread::Reload& reload, const ReloadThread::Tick& tick, ZoneCounters& counters,
          const std::stop_token& stop) {
   const sigset_t set = reload_signal();
@@ -27,6 +51,7 @@ void run(const ReloadThread::Reload& reload, const ReloadThread::Tick& tick, Zon
     if (tick) tick();
     if (::sigtimedwait(&set, nullptr, &kLook) != SIGHUP) continue;
     const auto began = std::chrono::steady_clock::now();
+    const GivesWay gives_way;
     try {
       reload(stop);
       publish(counters.reloads, counters.reloads + 1);

@@ -28,9 +28,8 @@ TcpService::TcpService(const TcpConfig& config, std::uint16_t port, tcpip::Stack
       zones_(&zones),
       counters_(&counters),
       answers_(config.short_answers, config.long_answers),
-      buffers_(std::make_unique_for_overwrite<std::byte[]>(config.query_buffers * kBufferBytes)),
+      buffers_(config.query_buffers, kBufferBytes),
       scratch_(std::make_unique_for_overwrite<std::uint8_t[]>(kPrefix + dns::kMaxMessage)) {
-  for (std::uint32_t i = config.query_buffers; i-- > 0;) free_buffers_.push_back(i);
   listen(port, "--dns-port");
 }
 
@@ -49,6 +48,19 @@ void TcpService::on_idle(Time now) {
 void TcpService::give_up(Connection& c, std::uint64_t& counter) {
   ++counter;
   stack_.tcp_abort(*c.tcb, now_);
+}
+
+/// Drops who has held a buffer the longest, so that `c` can have it. False where `c` itself had to
+/// go.
+bool TcpService::make_room(Connection& c, Connection* longest_holder) {
+  give_up(longest_holder != nullptr ? *longest_holder : c, counters_->tcp_no_buffer);
+  return c.tcb != nullptr;
+}
+
+/// Deadlines that no single byte puts off: one a second would hold a buffer for ever.
+bool TcpService::past_deadline(const Connection& c) const {
+  if (c.buffer != kNone && now_ - c.query_since > config_.idle_timeout) return true;
+  return tcpip::pending_writes(*c.tcb) != 0 && now_ - c.answer_since > config_.answer_timeout;
 }
 
 // --- from bytes to queries ---------------------------------------------------------------------
@@ -82,7 +94,7 @@ std::size_t TcpService::take_whole(Connection& c, std::span<const std::byte> res
 
 /// More of a query that came in pieces, up to its end.
 std::size_t TcpService::take_piece(Connection& c, std::span<const std::byte> rest) {
-  std::byte* const whole = buffer(c.buffer);
+  std::byte* const whole = buffers_.at(c.buffer);
   const auto fill_to = [&](std::size_t end, std::size_t& used) {
     const std::size_t n = std::min(end - c.buffered, rest.size() - used);
     std::memcpy(whole + c.buffered, rest.data() + used, n);
@@ -105,19 +117,16 @@ std::size_t TcpService::take_piece(Connection& c, std::span<const std::byte> res
 }
 
 bool TcpService::start_buffer(Connection& c) {
-  if (free_buffers_.empty()) {
-    give_up(c, counters_->tcp_no_buffer);
-    return false;
-  }
-  c.buffer = free_buffers_.back();
+  if (buffers_.free() == 0 && !make_room(c, buffers_.longest_holder())) return false;
+  c.buffer = buffers_.take(c);
   c.buffered = 0;
-  free_buffers_.pop_back();
+  c.query_since = now_;
   return true;
 }
 
 void TcpService::release_buffer(Connection& c) {
   if (c.buffer == kNone) return;
-  free_buffers_.push_back(c.buffer);
+  buffers_.give_back(c.buffer);
   c.buffer = kNone;
   c.buffered = 0;
 }
@@ -150,15 +159,20 @@ void TcpService::send(Connection& c, std::size_t length) {
   scratch_[0] = static_cast<std::uint8_t>(length >> 8);
   scratch_[1] = static_cast<std::uint8_t>(length);
   const std::size_t bytes = kPrefix + length;
-  const std::optional<std::uint64_t> cookie = answers_.add({scratch_.get(), bytes});
-  if (!cookie) {
-    give_up(c, counters_->tcp_no_buffer);
-    return;
-  }
+  const std::optional<std::uint64_t> cookie = keep(c, {scratch_.get(), bytes});
+  if (!cookie) return;
+  if (tcpip::pending_writes(*c.tcb) == 0) c.answer_since = now_;
   if (stack_.tcp_write(*c.tcb, answers_, *cookie, bytes, now_) != tcpip::Result::ok) {
     answers_.released(*cookie);
     stack_.tcp_abort(*c.tcb, now_);
   }
+}
+
+/// Nothing where no buffer could be had; the connection is gone then.
+std::optional<std::uint64_t> TcpService::keep(Connection& c, std::span<const std::uint8_t> bytes) {
+  const auto cookie = answers_.add(bytes, c);
+  if (cookie || !make_room(c, answers_.longest_holder(bytes.size()))) return cookie;
+  return answers_.add(bytes, c);
 }
 
 }  // namespace stackrig::namestorm

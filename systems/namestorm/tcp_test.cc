@@ -199,13 +199,134 @@ TEST_F(TcpTest, BuffersAndConnectionsAreBounded) {
     send(*slow.back(), std::string(1, '\0'));
     w().run(10 * kMillisecond);
   }
-  EXPECT_TRUE(slow[2]->gone());
+  EXPECT_TRUE(slow[0]->gone()) << "who has waited longest gives way";
+  EXPECT_FALSE(slow[1]->gone());
+  EXPECT_FALSE(slow[2]->gone());
   EXPECT_EQ(w().server().counters().tcp_no_buffer, 1U);
   const Message q = query("www.example.com", dns::type::kA);
   Client& good = connect();
   send(good, framed(q));
   w().run(kSecond);
   EXPECT_EQ(good.received(), expected(q)) << "a query in one piece needs no buffer";
+  EXPECT_EQ(w().server().counters().tcp_no_buffer, 1U);
+}
+
+TEST_F(TcpTest, HalfWrittenQueriesDoNotKeepOthersFromTheirs) {
+  WorldConfig config;
+  config.server.tcp.query_buffers = 4;
+  start(config);
+  const Message q = query("www.example.com", dns::type::kA);
+  const std::string bytes = framed(q);
+  std::vector<Client*> hogs(6, nullptr);
+  for (int round = 0; round < 20; ++round) {
+    for (Client*& hog : hogs) {  // as many as there are buffers, and then some; they come again
+      if (hog == nullptr || hog->gone()) send(*(hog = &connect()), std::string(1, '\0'));
+    }
+    w().run(10 * kMillisecond);
+    EXPECT_EQ(w().server().tcp().free_query_buffers(), 0U);
+    Client& honest = connect();
+    send(honest, bytes.substr(0, 5));
+    w().run(100 * kMillisecond);
+    send(honest, bytes.substr(5));
+    w().run(100 * kMillisecond);
+    ASSERT_EQ(honest.received(), expected(q)) << "round " << round;
+    abort(honest);
+  }
+}
+
+/// Readers that take a little now and then: always some progress, never an end.
+class SlowReaders : public TcpTest {
+ protected:
+  void start_with(std::uint32_t long_answers) {
+    WorldConfig config;
+    config.server.tcp.long_answers = long_answers;
+    config.client_tcp.receive_window = 4096;
+    start(config);
+  }
+  Client& hog() {
+    Client& c = connect();
+    c.app.take_at_most = 0;
+    send(c, framed(query("huge.example.com", dns::type::kTxt)));
+    w().run(100 * kMillisecond);
+    return c;
+  }
+  void read_a_little(Client& c, std::size_t bytes = 700) {
+    if (c.gone()) return;
+    c.app.take_at_most = bytes;
+    w().clients.stack->tcp_resume(*c.app.tcb, w().net.now());
+    c.app.take_at_most = 0;
+  }
+};
+
+TEST_F(SlowReaders, OfLongAnswersDoNotKeepOthersFromTheirs) {
+  start_with(4);
+  const Message q = query("huge.example.com", dns::type::kTxt);
+  std::vector<Client*> hogs(6, nullptr);
+  for (int round = 0; round < 20; ++round) {
+    for (Client*& h : hogs) {
+      if (h == nullptr || h->gone()) h = &hog();
+      read_a_little(*h);
+    }
+    EXPECT_EQ(w().server().tcp().free_answer_buffers(), TcpConfig{}.short_answers);
+    Client& honest = connect();
+    send(honest, framed(q));
+    w().run(2 * kSecond);
+    ASSERT_EQ(honest.received(), expected(q)) << "round " << round;
+    abort(honest);
+  }
+  EXPECT_GT(w().server().counters().tcp_no_buffer, 0U);
+}
+
+TEST_F(SlowReaders, AreGivenUpThoughTheyReadOn) {
+  start_with(64);
+  Client& c = hog();
+  std::size_t before = c.received().size();
+  for (int i = 0; i < 32 && !c.gone(); ++i) {
+    ASSERT_LT(i, 31);
+    w().run(kSecond);
+    read_a_little(c);
+    if (i % 8 != 7) continue;
+    EXPECT_GT(c.received().size(), before) << "it does make progress";
+    before = c.received().size();
+  }
+  EXPECT_TRUE(c.gone());
+  EXPECT_LT(c.received().size(), 32000U);
+  EXPECT_EQ(w().server().counters().tcp_timed_out, 1U);
+  expect_nothing_kept();
+}
+
+TEST_F(SlowReaders, AQueryInPiecesHasADeadlineThatAnswersDoNotPutOff) {
+  start_with(64);
+  Client& c = connect();
+  c.app.take_at_most = 0;
+  // An answer that is read slowly, and the first byte of another query.
+  send(c, framed(query("huge.example.com", dns::type::kTxt)) + std::string(1, '\0'));
+  for (int i = 0; i < 13 && !c.gone(); ++i) {
+    w().run(kSecond);
+    read_a_little(c);
+  }
+  EXPECT_TRUE(c.gone());
+  EXPECT_EQ(w().server().counters().tcp_timed_out, 1U);
+  expect_nothing_kept();
+}
+
+TEST_F(SlowReaders, AreServedWhereEachAnswerIsInTime) {
+  start_with(64);
+  Client& c = connect();
+  c.app.take_at_most = 0;
+  std::string all, wanted;
+  for (int i = 0; i < 4; ++i) {
+    const Message q = query("huge.example.com", dns::type::kTxt);
+    all += framed(q);
+    wanted += expected(q);
+  }
+  send(c, all);
+  for (int i = 0; i < 90 && !c.gone() && c.received() != wanted; ++i) {
+    w().run(kSecond);
+    for (int j = 0; j < 4; ++j) read_a_little(c, 1000);
+  }
+  EXPECT_EQ(c.received(), wanted) << "together they take longer than one may";
+  EXPECT_GT(w().net.now(), 40 * kSecond);
 }
 
 TEST_F(TcpTest, NoiseOnManyConnectionsBesideAGoodOne) {

@@ -50,6 +50,7 @@ std::span<const XdpCounterInfo> xdp_counter_table() {
   static constexpr auto kTable = std::to_array<XdpCounterInfo>({
       {"xdp.answers", "answers", &C::answers},
       {"xdp.entries_now", "answers", &C::entries_now},
+      {"xdp.left_out_now", "answers", &C::left_out_now},
   });
   return kTable;
 }

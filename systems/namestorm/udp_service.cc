@@ -45,7 +45,7 @@ UdpService<Key>::UdpService(const UdpConfig& config, udpip::Stack& udp, nmio::Pa
 template <class Key>
 void UdpService<Key>::start_edition(const Edition<Key>& edition) {
   edition_ = &edition;
-  if (copies_) copies_->start_edition(edition.number, edition.table.size());
+  if (copies_) copies_->start_edition(edition.number);
   counters_->edition_now = edition.number;
 }
 
@@ -93,26 +93,29 @@ bool UdpService<Key>::understood(Waiting& w, Time now) {
   dns::Rcode rcode{};
   const dns::Parsed parsed =
       dns::parse_query({bytes(w.datagram.payload), w.datagram.payload_len}, w.query, rcode);
-  if (parsed == dns::Parsed::query && udp_.room(w.datagram) >= kRoom) [[likely]]
-    return !rate_limit_.is_on() || within_rate(w, now);
-  if (parsed != dns::Parsed::error) {
+  if (parsed == dns::Parsed::query && udp_.room(w.datagram) >= kRoom) [[likely]] {
+    if (!rate_limit_.is_on() || within_rate(w, dns::Rcode::noerror, now)) return true;
+    ++counters_->queries;  // take() counts those that it hands on
+  } else if (parsed != dns::Parsed::error) {
     ++counters_->ignored;
     udp_.release(w.datagram);
-  } else if (!rate_limit_.is_on() || within_rate(w, now)) {
+  } else {
     ++counters_->errors;
-    send_error(w, rcode, false);
+    if (!rate_limit_.is_on() || within_rate(w, rcode, now)) send_error(w, rcode, false);
   }
   return false;
 }
 
+/// An error that slips says which it is, whole: it is no longer than a truncated answer, and
+/// NOERROR would tell a client that its UPDATE was carried out.
 template <class Key>
-bool UdpService<Key>::within_rate(const Waiting& w, Time now) {
+bool UdpService<Key>::within_rate(const Waiting& w, dns::Rcode rcode, Time now) {
   switch (rate_limit_.check(w.datagram.source, now)) {
     case Verdict::send:
       return true;
     case Verdict::truncate:
       ++counters_->slipped;
-      send_error(w, dns::Rcode::noerror, true);
+      send_error(w, rcode, rcode == dns::Rcode::noerror);
       return false;
     case Verdict::drop:
       break;

@@ -60,7 +60,9 @@ class UdpService {
   void place_counters(DnsCounters& counters) { counters_ = &counters; }
 
  private:
-  /// Queries between the stages. More would push each other out of the first-level cache.
+  /// Queries between the stages. Of more, what is kept would push each other out of the first-level
+  /// cache. (A probe of FqdnKey has room for the longest text, 1 KiB; a name's own text is
+  /// touched.)
   static constexpr unsigned kGroup = 32;
   struct Waiting {
     udpip::Datagram datagram;
@@ -75,8 +77,9 @@ class UdpService {
   bool send_copy(const Waiting& w, const dns::CutAnswer& cut);
   void send_composed(const Waiting& w);
   void send_error(const Waiting& w, dns::Rcode rcode, bool truncated);
-  /// Whether a client that is over its rate is answered; where not, it has been seen to.
-  bool within_rate(const Waiting& w, Time now);
+  /// Whether the client is within its rate; where not, it has been seen to. `rcode`: of the answer
+  /// where the message is an error, else noerror.
+  bool within_rate(const Waiting& w, dns::Rcode rcode, Time now);
 
   udpip::Stack& udp_;
   const Edition<Key>* edition_;

@@ -71,6 +71,7 @@ def test_help_names_every_word(program: str) -> None:
         (["--rate-limit-prefix", "0"], "--rate-limit-prefix"),
         (["--idle-timeout-s", "0"], "--idle-timeout-s"),
         (["--send-timeout-s", "nan"], "--send-timeout-s"),
+        (["--answer-timeout-s", "-1"], "--answer-timeout-s"),
         (["--chunks", "64"], "need at least"),
         (["--core", "4711"], "--core 4711: this process may not run there; it may on "),
         (["--telemetry", "/nonexistent/page"], "--telemetry /nonexistent/page"),

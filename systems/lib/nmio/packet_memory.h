@@ -58,8 +58,9 @@ class PacketMemory {
     return static_cast<ChunkId>(static_cast<std::size_t>(p - base_) >> chunk_shift_);
   }
 
-  /// A new, empty home. Homes are never removed.
+  /// A new, empty home; its id is the one after the last. Homes are never removed.
   HomeId make_home();
+  [[nodiscard]] std::size_t homes() const { return homes_.size(); }
   /// Takes a chunk from a home; kNoChunk where it is empty. Last in, first out: the warmest chunk.
   ChunkId take(HomeId home = kPool) {
     Home& h = homes_[home];

@@ -8,6 +8,9 @@
 //   void release_buffer(Connection&)                            of a connection that has ended
 //   Time idle_timeout(const Connection&), send_timeout()
 //   std::uint64_t& connections_now() const, timed_out() const   counters
+// and, where it has use for them, in place of what stands here:
+//   bool past_deadline(const Connection&) const                 asked by the sweep: drop it?
+//   void write_done(Connection&)                                the oldest write is acknowledged
 //
 // Thread: the queue's. Time is an argument.
 #pragma once
@@ -84,6 +87,9 @@ class ConnectionServer {
     if (now_ >= next_sweep_) sweep();
   }
 
+  [[nodiscard]] bool past_deadline(const Connection& /*c*/) const { return false; }
+  void write_done(Connection& /*c*/) {}
+
   void close(Tcb& tcb) {
     if (!fin_queued(tcb)) stack_.tcp_close(tcb, now_);
   }
@@ -118,6 +124,7 @@ class ConnectionServer {
     Server& s = *static_cast<Server*>(app);
     Connection& c = s.connection(tcb);
     c.since = s.now_;
+    s.write_done(c);
     if (!c.paused) return;
     c.paused = false;
     s.stack_.tcp_resume(tcb, s.now_);
@@ -153,6 +160,7 @@ class ConnectionServer {
   }
 
   bool too_slow(Connection& c) {
+    if (self().past_deadline(c)) return true;
     if (pending_writes(*c.tcb) != 0) {
       const std::uint32_t seen = acknowledged(*c.tcb);
       if (seen != c.acknowledged) {

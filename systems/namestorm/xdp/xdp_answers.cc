@@ -3,7 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,9 +12,7 @@
 #include <vector>
 
 #include "answers.skel.h"
-#include "dns/message.h"
 #include "nmio/afxdp/port.h"
-#include "wire/checksum.h"
 #include "xdp/layout.h"
 
 namespace stackrig::namestorm {
@@ -37,80 +34,65 @@ struct XdpAnswers::Skeleton {
   ~Skeleton() { answers_bpf__destroy(bpf); }
 };
 
-XdpAnswers::XdpAnswers(const nmio::Port& port, wire::Ipv4Cidr address, std::uint16_t dns_port)
-    : skeleton_(std::make_unique<Skeleton>()) {
+namespace {
+
+nmio::afxdp::XdpHook hook_of(const nmio::Port& port) {
   const auto hook = nmio::afxdp::xdp_hook(port);
-  if (!hook) {
-    throw nmio::SetupError("--xdp: port '" + port.describe() +
-                           "' has no XDP program; give an afxdp port, or --xdp off");
-  }
+  if (hook) return *hook;
+  throw nmio::SetupError("--xdp: port '" + port.describe() +
+                         "' has no XDP program; give an afxdp port, or --xdp off");
+}
+
+XdpConfig config_of(const nmio::Port& port, wire::Ipv4Cidr address, std::uint16_t dns_port) {
+  const nmio::afxdp::XdpHook hook = hook_of(port);
+  XdpConfig c;
+  c.sockets_fd = hook.sockets_fd;
+  c.first_address = hook.first_address;
+  c.address_count = hook.address_count;
+  c.broadcast = address.prefix >= 31 ? 0 : address.address.value | ~address.mask();
+  c.dns_port = dns_port;
+  std::copy(port.mac().begin(), port.mac().end(), c.mac.bytes.begin());
+  return c;
+}
+
+}  // namespace
+
+XdpAnswers::XdpAnswers(const XdpConfig& config) : skeleton_(std::make_unique<Skeleton>()) {
   skeleton_->bpf = answers_bpf__open();
   answers_bpf* const bpf = skeleton_->bpf;
   if (bpf == nullptr) refuse("the XDP program cannot be opened", errno);
-  bpf->rodata->first_address = hook->first_address;
-  bpf->rodata->address_count = hook->address_count;
-  bpf->rodata->dns_port = dns_port;
-  bpf->rodata->broadcast = address.prefix >= 31 ? 0 : address.address.value | ~address.mask();
-  std::copy(port.mac().begin(), port.mac().end(), const_cast<std::uint8_t*>(bpf->rodata->own_mac));
-  if (const int error = bpf_map__reuse_fd(bpf->maps.sockets, hook->sockets_fd); error != 0)
+  bpf->rodata->first_address = config.first_address;
+  bpf->rodata->address_count = config.address_count;
+  bpf->rodata->dns_port = config.dns_port;
+  bpf->rodata->broadcast = config.broadcast;
+  std::copy(config.mac.bytes.begin(), config.mac.bytes.end(),
+            const_cast<std::uint8_t*>(bpf->rodata->own_mac));
+  if (const int error = bpf_map__reuse_fd(bpf->maps.sockets, config.sockets_fd); error != 0)
     refuse("the port's sockets cannot be shared", -error);
   if (const int error = answers_bpf__load(bpf); error != 0)
     refuse("the kernel does not take the XDP program", -error);
-  const int program = bpf_program__fd(bpf->progs.namestorm_answers);
-  if (bpf_link_update(hook->link_fd, program, nullptr) != 0)
+}
+
+XdpAnswers::XdpAnswers(const nmio::Port& port, wire::Ipv4Cidr address, std::uint16_t dns_port)
+    : XdpAnswers(config_of(port, address, dns_port)) {
+  if (bpf_link_update(hook_of(port).link_fd, program_fd(), nullptr) != 0)
     refuse("the XDP program cannot take the place of the port's", errno);
 }
 
 XdpAnswers::~XdpAnswers() = default;
 
-int XdpAnswers::make_map(std::size_t answers) {
-  adding_ = 0;
-  const auto most = static_cast<std::uint32_t>(std::max<std::size_t>(answers, 1));
-  const int map = bpf_map_create(BPF_MAP_TYPE_HASH, "answers", sizeof(answer_key),
-                                 sizeof(answer_value), most, nullptr);
-  if (map < 0) fail("--xdp: a map for the answers");
-  return map;
+int XdpAnswers::program_fd() const {
+  return bpf_program__fd(skeleton_->bpf->progs.namestorm_answers);
 }
 
-/// Puts an answer into the map, where it fits.
-void XdpAnswers::add(int map, const dns::CutAnswer& cut) {
-  const std::uint8_t* payload = cut.payload();
-  const std::size_t tail_at = dns::Header::kSize + cut.qname_len + 4U;
-  const std::size_t tail_len = cut.length - tail_at;
-  if (cut.qname_len > ANSWERS_MOST_NAME || tail_len < 1 || tail_len > ANSWERS_MOST_TAIL) return;
-  answer_key key{};
-  std::memcpy(key.name, payload + dns::Header::kSize, cut.qname_len);
-  key.length = cut.qname_len;
-  std::memcpy(key.type, payload + dns::Header::kSize + cut.qname_len, sizeof key.type);
-  const auto& header = dns::Header::at(payload);
-  answer_value value{};
-  value.flags = header.flags.raw();
-  value.answers = header.answers.raw();
-  value.authorities = header.authorities.raw();
-  value.additionals = cut.additionals;
-  value.tail_len = static_cast<std::uint16_t>(tail_len);
-  value.tail_sum = wire::fold(wire::sum(payload + tail_at, tail_len));
-  std::memcpy(value.tail, payload + tail_at, tail_len);
-  // A question may come twice, where two zones have its name: the first answer is the right one.
-  if (bpf_map_update_elem(map, &key, &value, BPF_NOEXIST) == 0) {
-    ++adding_;
-  } else if (errno != EEXIST) {
-    const int error = errno;
-    ::close(map);
-    errno = error;
-    fail("--xdp: an answer for the map");
-  }
-}
-
-void XdpAnswers::exchange(int map) {
+void XdpAnswers::exchange(const AnswersMap& map) {
   const std::uint32_t zero = 0;
   const int outer = bpf_map__fd(skeleton_->bpf->maps.current);
-  const int result = bpf_map_update_elem(outer, &zero, &map, BPF_ANY);
-  const int error = errno;
-  ::close(map);  // the outer map holds it
-  errno = error;
-  if (result != 0) fail("--xdp: the map of the answers");
-  size_ = adding_;
+  const int fd = map.fd();
+  // Without a map nothing of an earlier edition may stay.
+  const int result =
+      fd >= 0 ? bpf_map_update_elem(outer, &zero, &fd, BPF_ANY) : bpf_map_delete_elem(outer, &zero);
+  if (result != 0 && !(fd < 0 && errno == ENOENT)) fail("--xdp: the map of the answers");
 }
 
 std::uint64_t XdpAnswers::answers_sent() const {
