@@ -77,7 +77,16 @@ PartialSum copy_and_sum(void* to, const void* from, std::size_t bytes);
   __builtin_memcpy(&a, header, 8);
   __builtin_memcpy(&b, static_cast<const char*>(header) + 8, 8);
   __builtin_memcpy(&c, static_cast<const char*>(header) + 16, 4);
-  return fold((a & 0xffffffff) + (a >> 32) + (b & 0xffffffff) + (b >> 32) + c);
+  // With the carry brought round at each width (RFC 1071 section 2 (A)): half of what fold() takes.
+  std::uint64_t s = a + b;
+  s += s < a ? 1 : 0;
+  std::uint64_t w = s + c;
+  w += w < s ? 1 : 0;
+  const auto low = static_cast<std::uint32_t>(w);
+  std::uint32_t t = low + static_cast<std::uint32_t>(w >> 32);
+  t += t < low ? 1 : 0;
+  const std::uint32_t u = (t & 0xffff) + (t >> 16);
+  return static_cast<std::uint16_t>((u & 0xffff) + (u >> 16));
 }
 
 }  // namespace stackrig::wire

@@ -127,8 +127,12 @@ bool Inbound::copy_one(const Descriptor& d, RxPacket& out, QueueCounters& counte
     std::memcpy(to, from, len);
   }
   out = {.data = to, .len = len, .chunk = chunk, .rss_hash = d.hash(), .flags = 0};
-  if ((d.flags() & TxPacket::kChecksum) != 0 || verify_)
-    finish(out, (d.flags() & TxPacket::kChecksum) != 0);
+  const bool left_to_device = (d.flags() & TxPacket::kChecksum) != 0;
+  if (left_to_device && checksum_ && !verify_) [[likely]] {
+    out.flags = RxPacket::kChecksumGood;
+  } else if (left_to_device || verify_) {
+    finish(out, left_to_device);
+  }
   return true;
 }
 

@@ -50,11 +50,7 @@ std::uint32_t Outbound::fresh_room() {
 }
 
 void Outbound::write(std::span<const TxPacket> parts, const std::byte* base, std::uint32_t hash) {
-  for (const TxPacket& p : parts) {
-    const std::uint32_t slot = put_++ & (capacity_ - 1);
-    ring_[slot] = Descriptor::make(static_cast<std::uint64_t>(p.data - base), p, hash);
-    chunks_[slot] = p.chunk;
-  }
+  for (const TxPacket& p : parts) write(p, static_cast<std::uint64_t>(p.data - base), hash);
 }
 
 bool Outbound::publish() {
@@ -157,7 +153,7 @@ unsigned ShmQueue::receive(std::span<RxPacket> out) {
 unsigned ShmQueue::put(std::span<const TxPacket> in) {
   follow_link();
   if (rate_.limits()) return put_paced(in);
-  unsigned taken = 0;
+  unsigned taken = put_plain(in);
   while (taken < in.size()) {
     const unsigned parts = packet_parts(in.subspan(taken));
     if (parts == 0 || !transmit(in.subspan(taken, parts))) break;
@@ -166,6 +162,26 @@ unsigned ShmQueue::put(std::span<const TxPacket> in) {
     taken += parts;
   }
   return taken;
+}
+
+/// The common case, as far as it goes: packets of one descriptor, a peer with one queue and room.
+unsigned ShmQueue::put_plain(std::span<const TxPacket> in) {
+  if (outbound_.size() != 1) return 0;
+  Outbound& to = outbound_.front();
+  const std::size_t room = to.room() < in.size() ? to.fresh_room() : to.room();
+  const std::size_t most = std::min(room, in.size());
+  unsigned n = 0;
+  std::uint64_t bytes = 0;
+  for (; n < most; ++n) {
+    const TxPacket& p = in[n];
+    const auto offset = static_cast<std::uint64_t>(p.data - memory_->base());
+    if ((p.flags & TxPacket::kMore) != 0 || !lies_inside(p, offset)) break;
+    to.write(p, offset, 0);
+    bytes += p.len;
+  }
+  counters_->tx_packets += n;
+  counters_->tx_bytes += bytes;
+  return n;
 }
 
 /// Puts one packet on the wire, or drops it as a device does: no peer, no room in the receiver's
@@ -188,9 +204,7 @@ bool ShmQueue::transmit(std::span<const TxPacket> parts) {
   }
   const std::byte* base = memory_->base();
   for (const TxPacket& p : parts) {
-    const auto offset = static_cast<std::uint64_t>(p.data - base);
-    const std::uint64_t size = memory_->size_bytes();
-    if (offset > size || p.len > size - offset || p.len > Descriptor::kMaxLength) [[unlikely]] {
+    if (!lies_inside(p, static_cast<std::uint64_t>(p.data - base))) [[unlikely]] {
       drop(parts);
       return true;
     }

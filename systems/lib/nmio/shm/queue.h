@@ -109,6 +109,12 @@ class Outbound {
   std::uint32_t fresh_room();
   /// Writes a whole packet; room() has been asked.
   void write(std::span<const TxPacket> parts, const std::byte* base, std::uint32_t hash);
+  /// One descriptor of it; `offset`: of its bytes in the packet memory.
+  void write(const TxPacket& p, std::uint64_t offset, std::uint32_t hash) {
+    const std::uint32_t slot = put_++ & (capacity_ - 1);
+    ring_[slot] = Descriptor::make(offset, p, hash);
+    chunks_[slot] = p.chunk;
+  }
   /// Publishes; true where the peer's queue sleeps and has to be woken.
   bool publish();
   /// Gives consumed chunks back; returns how many.
@@ -161,7 +167,12 @@ class ShmQueue final : public Queue {
   }
   void change_session();
   void leave_session();
+  unsigned put_plain(std::span<const TxPacket> in);
   bool transmit(std::span<const TxPacket> parts);
+  [[nodiscard]] bool lies_inside(const TxPacket& p, std::uint64_t offset) const {
+    const std::uint64_t size = memory_->size_bytes();
+    return offset <= size && p.len <= size - offset && p.len <= Descriptor::kMaxLength;
+  }
   void drop(std::span<const TxPacket> parts);
   unsigned put_paced(std::span<const TxPacket> in);
   void send_paced(Time now);
