@@ -15,6 +15,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace stackrig::rigload::fake {
@@ -27,7 +28,15 @@ class Folder {
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
     path_ = name;
   }
-  ~Folder() { std::filesystem::remove_all(path_); }
+  /// A server that was told to end may still be taking away its own files.
+  ~Folder() {
+    std::error_code error;
+    for (int i = 0; i < 100; ++i) {
+      std::filesystem::remove_all(path_, error);
+      if (!error) return;
+      ::usleep(20'000);
+    }
+  }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 

@@ -56,8 +56,8 @@ AnswersMap::~AnswersMap() {
 
 bool AnswersMap::fits(const dns::CutAnswer& cut) {
   const std::size_t at = tail_at(cut);
-  return cut.qname_len <= ANSWERS_MOST_NAME && cut.length > at &&
-         cut.length - at <= ANSWERS_MOST_TAIL;
+  return cut.clients != dns::Clients::dnssec && cut.qname_len <= ANSWERS_MOST_NAME &&
+         cut.length > at && cut.length - at <= ANSWERS_MOST_TAIL;
 }
 
 /// All entries' memory is taken when a map is made: half as many may be had where all may not.
