@@ -112,6 +112,17 @@ def test_a_peer_whose_client_is_saturated_is_no_peer(compared: Callable[[Made], 
     assert measured.failures == ["file_size=64B: nginx's client was saturated"]
 
 
+def test_a_peer_without_time_left_is_the_limit_however_busy_its_client_is(
+    compared: Callable[[Made], Measured],
+) -> None:
+    def made(ours: Point, theirs: Point) -> list[Trial]:
+        trial = record(theirs, 500, busy=0.97)
+        trial.metrics["server_busy_percent"] = Metric(value=99.2, unit="%", how="")
+        return [record(ours, 1000), trial]
+
+    assert compared(made).outcomes[0].value == 2
+
+
 def swept(
     monkeypatch: pytest.MonkeyPatch, ours: list[float], theirs: list[float], failed: str = ""
 ) -> tuple[Measured, list[list[list[int]]]]:

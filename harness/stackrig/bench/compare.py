@@ -29,6 +29,7 @@ from stackrig.validity import SATURATED
 ROLES: tuple[Literal["candidate", "peer"], ...] = ("candidate", "peer")
 SEARCH = 3  # trials at each value in search of a side's best
 PLATEAU = 0.03  # values that differ by no more are equally good
+SERVER_FULL = 98.0  # % of its loop's time: it could not have served more, however busy its client was
 NEAR = 0.88  # of its core: beyond it the client slows the server down, without hiding it yet
 
 
@@ -138,6 +139,9 @@ def _saturated(records: list[Trial], point: Point) -> bool:
 
 
 def _saturated_one(trial: Trial) -> bool:
+    server = trial.metrics.get("server_busy_percent")
+    if server is not None and server.value >= SERVER_FULL:
+        return False
     if trial.validity is not None:
         return bool(trial.validity.client_saturated.value)
     busy = trial.metrics.get("client_busy")
