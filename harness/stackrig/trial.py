@@ -406,9 +406,12 @@ def _provenance(session: Session, point: Point, served: ServerPlan, wires: Wires
         congestion_control=wires.congestion_control,
         offloads=wires.offloads,
         sysctls={role: side.sysctls for role, side in sides.items()},
-        placement=placement.describe(
-            session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
-        ),
+        placement={
+            **placement.describe(
+                session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
+            ),
+            "huge_pages": session.testbed.owner.huge_pages,
+        },
     )
 
 

@@ -21,7 +21,7 @@ from stackrig.errors import SetupError, unknown
 from stackrig.gateway.host import Host, HostError
 from stackrig.model.inventory import HostVars, Inventory
 from stackrig.signals import unhindered
-from stackrig.testbed import placement
+from stackrig.testbed import hugepages, placement
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
 from stackrig.testbed.owner import MEMORY, Owner, clean_up_after_the_dead
 from stackrig.testbed.priority import Hurried
@@ -121,6 +121,7 @@ class LocalTestbed:
         try:
             self._hurried.__enter__()
             self.folder.mkdir()
+            self._reserve_huge_pages()
             self.server = self._side("server", *self.inventory.server)
             self.client = self._side("client", *self.inventory.client)
         except BaseException:
@@ -142,6 +143,16 @@ class LocalTestbed:
             side.host.close()
         self._hurried.__exit__()
         self.owner.release()
+
+    def _reserve_huge_pages(self) -> None:
+        """Recorded before it is done: whoever clears up after this process gives them back."""
+        wanted = hugepages.affordable(self.inventory.all.vars.huge_pages)
+        if wanted == 0:
+            return
+        self.owner.huge_pages = wanted
+        self.owner.save()
+        self.owner.huge_pages = hugepages.reserve(wanted)
+        self.owner.save()
 
     def _side(self, role: str, name: str, variables: HostVars) -> Side:
         missing = [core for core in variables.cores if core not in os.sched_getaffinity(0)]
