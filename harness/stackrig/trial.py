@@ -41,7 +41,9 @@ TOLERATED_ERRORS = 0.01  # of all requests may time out or be reset before the t
 SAMPLES_NEEDED = {
     name: samples_needed(q) for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
 }
-WRONG_ANSWERS = ("status", "length", "content", "question")  # kinds of error after which no figure counts
+# Kinds of error after which no figure counts: of answers, and of what went through a forwarder.
+WRONG_ANSWERS = ("status", "length", "content", "question")
+WRONG_PASSAGE = ("lost", "duplicated", "reordered", "altered", "misdelivered")
 
 
 @dataclass
@@ -187,6 +189,7 @@ def make_load(
         name: setting.default for name, setting in generator.parameters.items() if setting.default is not None
     }
     parameters |= {name: value for name, value in point.settings.items() if name in generator.parameters}
+    protocol = registry.load_workload(point.workload, point.load).protocol
     folder = session.folder()
     cores = session.cores("client", int(point.settings.get("client_cores", 1)))
     ports = (
@@ -196,11 +199,8 @@ def make_load(
     )
     load = Load(
         program=loads.program_of(generator),
-        protocol=registry.load_system(point.system).protocol,
-        targets=[
-            f"{nic.target(point.server_wire)}:{PORTS[registry.load_system(point.system).protocol]}"
-            for nic in wires.nics
-        ],
+        protocol=protocol,
+        targets=[f"{nic.target(point.server_wire)}:{PORTS[protocol]}" for nic in wires.nics],
         paths=[file.path for file in corpus.files],
         parameters=parameters,
         warmup_s=planned.warmup_s,
@@ -213,6 +213,7 @@ def make_load(
         folder=str(folder),
         content_root=str(corpus.root),
         file_size=corpus.files[0].size if len(corpus.files) == 1 else None,
+        local_addresses=[nic.client_kernel for nic in wires.nics if nic.client_interface],
         header_bytes=header_bytes,
     )
     return drivers.get(generator.driver), load
@@ -355,7 +356,9 @@ def _derived(attempt: Attempt, result: LoadResult, client_cores: int) -> None:
 def _status(attempt: Attempt) -> tuple[str, str]:
     result = attempt.result
     assert result is not None
-    wrong = {kind: result.errors[kind] for kind in WRONG_ANSWERS if result.errors.get(kind)}
+    wrong = {
+        kind: result.errors[kind] for kind in (*WRONG_ANSWERS, *WRONG_PASSAGE) if result.errors.get(kind)
+    }
     if wrong:
         told = ", ".join(f"{count} of kind {kind}" for kind, count in wrong.items())
         return "failed", f"wrong answers under load: {told}"
