@@ -13,7 +13,7 @@ from stackrig import validity
 from stackrig.collectors import cpu, nic, syscalls, telemetry
 from stackrig.collectors.base import Context, Side, Window
 from stackrig.drivers.base import LoadResult
-from stackrig.gateway import worker
+from stackrig.gateway import kernel
 from stackrig.model.trial import Metric
 from stackrig.plan import Planned
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
@@ -166,8 +166,8 @@ def test_syscalls_that_were_not_counted_say_why() -> None:
 def test_events_are_counted_within_the_window_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not from when the tracepoint was opened, which takes its time."""
     fired = iter([100, 600])
-    monkeypatch.setattr(worker, "_fired", lambda descriptors: next(fired))
-    host = worker.Worker.__new__(worker.Worker)
+    monkeypatch.setattr(kernel, "_fired", lambda descriptors: next(fired))
+    host = kernel.Kernel.__new__(kernel.Kernel)
     monkeypatch.setattr(host, "_pause", lambda seconds: None)
     assert host.count([3, 4], begin=0.1, length=0.3)["count"] == 500
 
