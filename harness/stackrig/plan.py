@@ -236,6 +236,10 @@ def _point(
             f"{system.label(variant)} serves {', '.join(spoken)}, and workload {experiment.workload} asks for "
             f"{workload.protocol}"
         )
+    if system.variants[variant].serial and (many := settings.get("connections", 1)) != 1:
+        raise UserError(
+            f"{system.label(variant)} serves one connection after the other: connections must be 1, not {many}"
+        )
     if wire not in generator.wires:
         raise UserError(f"{experiment.load} cannot reach a server by {wire}; it can by {generator.wires}")
     if system.variants[variant].frames == "offloads" and wire != "kernel":

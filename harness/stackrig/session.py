@@ -12,6 +12,7 @@ from stackrig import content, registry, server, zones
 from stackrig.content import File
 from stackrig.errors import SetupError, UserError
 from stackrig.gate import http as http_gate
+from stackrig.gate import stream_run
 from stackrig.gate.dns_run import DnsGate
 from stackrig.gate.report import Report
 from stackrig.gateway.host import Host, HostError
@@ -134,6 +135,8 @@ class Session:
             return self._pass_load_gate(point, plan, wiring, corpus)
         if plan.protocol == "dns":
             return self._dns_gate.run(plan, wiring, corpus)
+        if plan.protocol in STREAMS:
+            return stream_run.run(self, plan, wiring)
         reference = "this is the baseline" if plan.system.name == REFERENCE else self._reference(corpus)
         answers = None if isinstance(reference, str) else reference
         cases = http_gate.cases(corpus.files)

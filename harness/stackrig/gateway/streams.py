@@ -5,7 +5,8 @@ Steps are lists, done one after the other; whatever arrives anywhere meanwhile i
   open NAME ADDRESS PORT    a connection, without Nagle's delay, so that what is sent apart arrives apart
   listen NAME ADDRESS PORT  connections that it accepts are called NAME.0, NAME.1, ...
   send NAME BYTES           until the kernel has all of it
-  pour NAME BYTES SECONDS   as far as the kernel takes it within that time; how far is noted
+  pour NAME BYTES SECONDS   as far as the kernel takes it within that time
+  rest NAME                 what `pour` had to leave, as `send`
   pause SECONDS
   read NAME COUNT           until so many bytes have come in all
   note NAME                 how many have come by now
@@ -29,6 +30,7 @@ from stackrig.gateway.requests import Requests
 
 SLICE_S = 0.05  # how long a wait lasts before it looks whether somebody else asks
 TAKEN = 1 << 18  # bytes taken from a socket in one go
+LONGEST_S = 60.0  # for one step, though something comes all the time
 
 
 class Line:
@@ -42,6 +44,7 @@ class Line:
         self.data = bytearray()
         self.end = "open"
         self.deaf = False
+        self.rest = b""
         self.notes: list[int] = []
 
     def told(self) -> dict[str, Any]:
@@ -84,11 +87,19 @@ class Stage:
         self.listeners[name], self.accepted[name] = it, 0
 
     def do_send(self, name: str, data: bytes) -> None:
-        if self._send(name, data, self.timeout) < len(data) and self.lines[name].end == "open":
-            self.lines[name].end = "timeout"
+        """`timeout` is how long each piece may take, not how long all of it may."""
+        line = self.lines[name]
+        for at in range(0, len(data), TAKEN):
+            piece = data[at : at + TAKEN]
+            if self._send(name, piece, self.timeout) < len(piece):
+                line.end = "timeout" if line.end == "open" else line.end
+                return
 
     def do_pour(self, name: str, data: bytes, seconds: float) -> None:
-        self.lines[name].notes.append(self._send(name, data, seconds))
+        self.lines[name].rest = data[self._send(name, data, seconds) :]
+
+    def do_rest(self, name: str) -> None:
+        self.do_send(name, self.lines[name].rest)
 
     def do_pause(self, seconds: float) -> None:
         self._pump(lambda: False, seconds)
@@ -133,9 +144,17 @@ class Stage:
             line = self.lines.get(name)
             return line is not None and (until(line) or line.end != "open")
 
-        if not self._pump(there, self.timeout):
-            line = self.lines.setdefault(name, Line(socket.socket()))
-            line.end = "timeout"
+        def grown() -> bool:
+            line = self.lines.get(name)
+            return there() or (line is not None and len(line.data) > had)
+
+        last = time.monotonic() + LONGEST_S
+        while not there():
+            line = self.lines.get(name)
+            had = 0 if line is None else len(line.data)
+            if not self._pump(grown, self.timeout) or time.monotonic() > last:
+                line = self.lines.setdefault(name, Line(socket.socket()))
+                line.end = "timeout"
 
     def _send(self, name: str, data: bytes, seconds: float) -> int:
         line, view, deadline = self.lines[name], memoryview(data), time.monotonic() + seconds

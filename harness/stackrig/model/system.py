@@ -60,6 +60,7 @@ class Variant(Model):
         default=False,
         description="its XDP program sends answers itself: a veth's other end needs an XDP program too",
     )
+    serial: bool = Field(default=False, description="it serves one connection after the other")
     style: Look = Look()
 
 
