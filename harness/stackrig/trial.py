@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stackrig import loads, plan, provenance, registry, validity
-from stackrig.collectors import syscalls
+from stackrig.collectors import cpu, syscalls
 from stackrig.collectors.base import Collected, Context, Side, Window, all_collectors
 from stackrig.drivers import base as drivers
 from stackrig.drivers.base import Driver, Load, LoadResult
@@ -24,6 +24,7 @@ from stackrig.gateway.host import HostError
 from stackrig.loads import Generation, LoadError
 from stackrig.model.base import Scalar
 from stackrig.model.trial import Metric, Phase, Point, Provenance, Trial, Validity
+from stackrig.model.workload import STREAMS
 from stackrig.plan import BENCH, Plan, Planned
 from stackrig.records import now
 from stackrig.server import Server, ServerError, ServerPlan, program_of
@@ -233,6 +234,7 @@ def _context(session: Session, server: Server, wires: Wires, load: Load) -> Cont
             receive_threads=[thread.tid for thread in wires.receive_threads.get(side.role, [])],
             pids=server.pids() if side.role == "server" else [],
             telemetry=server.telemetry if side.role == "server" else None,
+            in_kernel=side.role == "server" and server.plan.system.in_kernel,
         )
     return Context(session.testbed.groups, sides, load.wire)
 
@@ -249,6 +251,7 @@ def _windows(session: Session, context: Context, begin: float, length: float) ->
             binaries=[path for c in collectors for path in c.binaries(known, context)],
             begin=begin,
             length=length,
+            threads=cpu.THREADS,
         )
     return {side.role: Window.of(side.host.result(begin + length + 60)) for side in sides}
 
@@ -258,6 +261,7 @@ def _keep_windows(attempt: Attempt, windows: dict[str, Window], context: Context
     texts = {
         role: {
             "seconds": window.seconds,
+            "threads": [thread for thread in window.threads if thread["ns"]],
             "first": {path: text for path, text in window.first.items() if not isinstance(text, bytes)},
             "last": {path: text for path, text in window.last.items() if not isinstance(text, bytes)},
         }
@@ -439,6 +443,7 @@ def _record(
             attempt.provenance.placement,
             planned.point.wire,
             str(planned.point.settings.get("link_rate", "")),
+            registry.load_workload(planned.point.workload, planned.point.load).protocol in STREAMS,
         )
         if status == "ok" and (why := why_invalid(checks)):
             status, reason = "invalid", why

@@ -30,13 +30,27 @@ class Files(Programs):
                 texts[path] = None
         return {"ns": (before + time.monotonic_ns()) // 2, "texts": texts}
 
-    def window(self, files: list[str], binaries: list[str], begin: float, length: float) -> dict[str, Any]:
+    def window(
+        self,
+        files: list[str],
+        binaries: list[str],
+        begin: float,
+        length: float,
+        threads: list[str] | None = None,
+    ) -> dict[str, Any]:
         """The same files at both ends of a window that begins `begin` seconds from now. Sleeps in between:
-        measuring must not cost."""
+        measuring must not cost. `threads`: the kernel's threads whose names begin so, with the time that each ran
+        in between."""
         self._pause(begin)
+        before = _run_times(threads or [])
         first = self.read(files, binaries)
         self._pause(length)
-        return {"first": first, "last": self.read(files, binaries)}
+        last = self.read(files, binaries)
+        ran = [
+            {"name": name, "cpu": cpu, "ns": ns - before.get(tid, ("", 0, 0))[2]}
+            for tid, (name, cpu, ns) in _run_times(threads or []).items()
+        ]
+        return {"first": first, "last": last, "threads": ran}
 
     def get(self, path: str) -> bytes:
         return Path(path).read_bytes()
@@ -91,3 +105,19 @@ class Files(Programs):
         done = self.run(["mount", "-t", kind, *more, "none", point])
         if done["code"] != 0:
             raise OSError(f"mount of {kind} on {point}: {done['err'].strip()}")
+
+
+def _run_times(prefixes: list[str]) -> dict[int, tuple[str, int, int]]:
+    """Kernel threads: id → name, core that it ran on last, ns that it has run."""
+    found: dict[int, tuple[str, int, int]] = {}
+    for folder in Path("/proc").iterdir() if prefixes else ():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            name = (folder / "comm").read_text().strip()
+            if name.startswith(tuple(prefixes)):
+                # Behind the name, which may have anything in it: the fields from the third on (proc(5)).
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                ran = int((folder / "schedstat").read_text().split()[0])
+                found[int(folder.name)] = (name, int(fields[36]), ran)
+    return found

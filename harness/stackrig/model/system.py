@@ -104,6 +104,10 @@ class System(Model):
     config_template: str | None = None
     version_command: list[str] = []
     says_ready: bool = Field(default=False, description="takes --ready-fd, as ours do")
+    in_kernel: bool = Field(
+        default=False,
+        description="the kernel does its work: softirq and kernel workers on its cores are its CPU time",
+    )
     floor: bool = Field(
         default=False, description="no server: what the wire itself costs, so that its answers are not judged"
     )
