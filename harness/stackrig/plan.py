@@ -231,10 +231,14 @@ def _point(
         settings[name] = value
     wire = str(settings.get("wire", experiment.wire))
     server_wire = _server_wire(experiment, system, wire)
-    if workload.protocol != system.protocol:
+    if workload.protocol not in (spoken := system.speaks(variant)):
         raise UserError(
-            f"{system.name} serves {system.protocol}, and workload {experiment.workload} asks for "
+            f"{system.label(variant)} serves {', '.join(spoken)}, and workload {experiment.workload} asks for "
             f"{workload.protocol}"
+        )
+    if system.variants[variant].serial and (many := settings.get("connections", 1)) != 1:
+        raise UserError(
+            f"{system.label(variant)} serves one connection after the other: connections must be 1, not {many}"
         )
     if wire not in generator.wires:
         raise UserError(f"{experiment.load} cannot reach a server by {wire}; it can by {generator.wires}")
@@ -268,7 +272,9 @@ def _server_wire(experiment: Experiment, system: System, client_wire: str) -> st
                 f"{system.name} answers from the kernel, which the soft NIC (wire shm) does not reach"
             )
     else:
-        wire = experiment.server_wire or ("shm" if client_wire == "shm" else "afxdp")
+        # One on kernel sockets alone (in-kernel) has no other end to choose.
+        usual = "shm" if client_wire == "shm" else "afxdp" if "afxdp" in system.wires else system.wires[0]
+        wire = experiment.server_wire or usual
     if wire not in system.wires:
         raise unknown(f"wire of {system.name}", wire, system.wires)
     return wire
