@@ -173,13 +173,16 @@ void add_connection_options(CLI::App& app, LoadOptions& o) {
       ->type_name("N")
       ->capture_default_str()
       ->check(CLI::Range(0U, 1U << 24));
-  add_choice(app, "--mode", "A connection per request, or persistent ones", "keepalive", "close",
-             o.keepalive);
   app.add_option("--receive-window", o.receive_window,
                  "Bytes that a connection offers to receive; with --port")
       ->type_name("BYTES")
       ->capture_default_str()
       ->check(CLI::Range(1U << 12, 1U << 30));
+}
+
+void add_mode_option(CLI::App& app, LoadOptions& o) {
+  add_choice(app, "--mode", "A connection per request, or persistent ones", "keepalive", "close",
+             o.keepalive);
 }
 
 void check_load_options(const LoadOptions& o) {

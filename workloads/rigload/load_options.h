@@ -32,6 +32,7 @@ struct LoadOptions {
   std::uint32_t connections = 1;             ///< concurrent requests, over all threads
   std::uint32_t hold = 0;                    ///< further ones, held idle
   bool keepalive = false;
+  bool no_delay = false;  ///< TCP_NODELAY on kernel sockets; our TCP has no Nagle algorithm
   bool open_loop = false;
   std::optional<double> rate;  ///< requests per second, over all threads
   ArrivalKind arrivals = ArrivalKind::poisson;
@@ -55,6 +56,8 @@ struct LoadOptions {
 void add_load_options(CLI::App& app, LoadOptions& options);
 /// And those of a load over connections.
 void add_connection_options(CLI::App& app, LoadOptions& options);
+/// --mode, where a connection per request is possible.
+void add_mode_option(CLI::App& app, LoadOptions& options);
 
 /// Refuses what cannot be together. Throws runtime::UsageError.
 void check_load_options(const LoadOptions& options);
