@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client's connection as the loader sees it: what the programs hand up, and its end.
+// A client's connection as the loader sees it.
 //
-// The programs have all that it receives (Programs::add_client). Bytes that come up are gathered
-// until `handle()` can take a whole message off them; what was taken is consumed, and once all is,
-// the programs send on by themselves again. When the client has half-closed, the connection is
-// closed as soon as nothing whole is left anywhere: in the receive queue, here, and (echo) before
-// its own TCP.
+//   before   the service reads what leads the stream (echo: the size word)
+//   kernel   the programs have it; the loader has nothing to do
+//   ending   the programs have handed it up: what they had is read, what they sent on is waited for
+//   own      the loader reads it and does the service's work by itself, up to the end of a frame
+//            behind which nothing has come yet, or for a while; then kernel again
+//
+// When the client has half-closed, the connection is closed as soon as nothing whole is left
+// anywhere. Thread: the poller's.
 #pragma once
 
 #include <cstddef>
@@ -22,15 +25,15 @@ namespace stackrig::in_kernel {
 
 class Client : public Watched {
  public:
-  /// What the service makes of the front of what has come up.
+  /// What the service makes of the front of the stream.
   struct Step {
     enum class Kind : std::uint8_t {
       took,       ///< `bytes` off the front
-      need_more,  ///< it is not whole
-      park,       ///< it has to wait; poke() or a later look goes on
+      need_more,  ///< it is not whole; at least `bytes` more belong to it
+      park,       ///< it has to wait
       close,      ///< the connection is of no more use
     };
-    Kind kind = Kind::need_more;
+    Kind kind;
     std::size_t bytes = 0;
   };
 
@@ -45,44 +48,64 @@ class Client : public Watched {
   ~Client() override;
 
   /// Begins to watch. The object may have ended when this returns.
-  virtual void start();
+  void start();
   void ready(std::uint32_t events) final;
   void due() final { advance(); }
-  /// What it was parked for may have come.
-  void poke() { context_.poller.call_at(*this, Clock::now()); }
 
   [[nodiscard]] std::uint32_t slot() const { return slot_; }
 
  protected:
+  enum class Before : std::uint8_t { done, waits, refused };
+  /// Reads what leads the stream. `size`: for the programs.
+  virtual Before read_before(std::uint32_t& size) = 0;
   virtual Step handle(std::span<const std::byte> bytes) = 0;
-  /// Whether something that was sent on to itself has not reached TCP (echo).
-  [[nodiscard]] virtual bool waits_for_own() const { return false; }
-  /// Bytes that lead the stream and that no program has (echo: the size word). True: go on.
-  virtual bool before_programs() { return true; }
+  /// Whether all that handle() had to send to the client is with TCP; tries.
+  virtual bool flush() = 0;
 
-  void advance();
-  void end();
-  bool give_to_programs(std::uint32_t size);
   [[nodiscard]] int fd() const { return fd_.get(); }
   Context& context() { return context_; }
-  [[nodiscard]] const Context& context() const { return context_; }
+  /// Has read so many bytes by itself.
+  void count_read(std::size_t bytes) { total_ += bytes; }
 
  private:
-  enum class Read : std::uint8_t { more, nothing, failed };
-  Read read_up();
-  bool handle_all();
-  void finish();
-  void look_later();
+  enum class State : std::uint8_t { before, kernel, ending, own };
+  enum class Next : std::uint8_t { go_on, wait, look_later, end };
+
+  /// Events of the way up are this client's.
+  class Up final : public Watched {
+   public:
+    explicit Up(Client& client) : client_(client) {}
+    void ready(std::uint32_t /*events*/) override { client_.advance(); }
+
+   private:
+    Client& client_;
+  };
+
+  void advance();
+  Next step();
+  Next before();
+  Next kernel();
+  Next ending();
+  Next own();
+  Next handle_all(std::size_t& need);
+  Next read_own(std::size_t most);
+  bool read_up();
+  bool give_to_programs();
+  bool open_up();
+  void end();
 
   Context& context_;
-  Fd fd_;
+  Fd fd_, up_fd_;
+  Up up_;
   std::uint32_t slot_;
-  bool with_programs_ = false;
-  bool half_closed_ = false;
-  bool parked_ = false;
-  bool ended_ = false;
+  std::uint32_t size_ = 0;
+  State state_ = State::before;
+  bool half_closed_ = false, eof_ = false, ended_ = false;
   std::chrono::milliseconds pause_{1};  ///< until the next look, where no event will tell
-  std::vector<std::byte> up_;           ///< came up, not taken
+  std::uint64_t total_ = 0;             ///< bytes of the stream before what the programs have
+  std::uint64_t up_read_ = 0;           ///< bytes of what the programs passed
+  std::size_t own_read_ = 0;            ///< bytes read by the loader since it has the connection
+  std::vector<std::byte> bytes_;        ///< read, not taken by handle()
 };
 
 }  // namespace stackrig::in_kernel

@@ -21,6 +21,9 @@ constexpr Info kTable[] = {
     {"clients.refused", "connections", &Counters::refused},
     {"clients.reset", "connections", &Counters::reset},
     {"clients.malformed", "connections", &Counters::malformed},
+    {"loader.taken", "times", &Counters::taken},
+    {"loader.messages", "messages", &Counters::loader_messages},
+    {"loader.bytes", "bytes", &Counters::loader_bytes},
     {"loader.replies", "messages", &Counters::replies},
     {"loader.parked", "times", &Counters::parked},
     {"loader.dropped_no_key", "messages", &Counters::dropped_no_key},
@@ -41,12 +44,11 @@ struct KernelInfo {
 constexpr std::array<KernelInfo, COUNTERS> kKernel = {{
     {"kernel.messages", "messages"},
     {"kernel.bytes", "bytes"},
-    {"kernel.up", "chunks"},
     {"kernel.up_bytes", "bytes"},
-    {"kernel.up_other", "chunks"},
-    {"kernel.up_congested", "messages"},
-    {"kernel.up_pieces", "messages"},
-    {"kernel.up_nested", "messages"},
+    {"kernel.taken_other", "times"},
+    {"kernel.taken_congested", "times"},
+    {"kernel.taken_pieces", "times"},
+    {"kernel.taken_nested", "times"},
     {"kernel.dropped_no_key", "messages"},
     {"kernel.dropped_gone", "messages"},
     {"detour.messages", "messages"},
@@ -68,8 +70,10 @@ Telemetry::Telemetry(telemetry::Page& page, Service service)
 
 void Telemetry::update(const Programs& programs) {
   programs.read_counters(kernel_->values);
-  kernel_->messages = kernel_->values[COUNT_FRAMES] + kernel_->values[COUNT_DETOURED_FRAMES];
-  kernel_->bytes = kernel_->values[COUNT_BYTES] + kernel_->values[COUNT_DETOURED_BYTES];
+  kernel_->messages = kernel_->values[COUNT_FRAMES] + kernel_->values[COUNT_DETOURED_FRAMES] +
+                      counters_->loader_messages;
+  kernel_->bytes = kernel_->values[COUNT_BYTES] + kernel_->values[COUNT_DETOURED_BYTES] +
+                   counters_->loader_bytes;
 }
 
 }  // namespace stackrig::in_kernel

@@ -13,6 +13,8 @@ namespace stackrig::in_kernel {
 
 struct Counters {
   std::uint64_t accepted, open_now, refused, reset;
+  std::uint64_t taken;  ///< connections that the loader had for a while
+  std::uint64_t loader_messages, loader_bytes;
   std::uint64_t malformed;
   std::uint64_t replies;
   std::uint64_t dropped_no_key, dropped_gone;

@@ -5,28 +5,27 @@
 #include <linux/types.h>
 
 enum {
-  /* A thrift msg beyond this is the loader's to refuse; 64 KiB of payload fit. */
+  /* A thrift msg beyond this is malformed here; 64 KiB of payload fit. */
   MOST_MESSAGE = 65536 + 1024,
   /* A frame that comes in more segments than this is put together by the loader: strparser would
    * keep a socket buffer per segment, which nobody accounts. */
   MOST_PIECES = 64,
-  /* Given to a socket and not yet taken by its TCP. Above, frames take the detour through the
-   * loader, whose queue is accounted to their sender. */
-  MOST_WAITING_BYTES = 2 << 20,
-  MOST_WAITING_FRAMES = 8192,
 };
 
-/* A client's connection. A slot is the same in `flows`, `clients` and (echo) `outlets`. */
+/* A client's connection. A slot is the same in `flows`, `clients`, `held`, `ups` and (echo)
+ * `outlets`. The stream parser and the verdict program of one connection never run at once. */
 struct flow {
-  __u32 size;     /* of a buffer, in bytes (echo). Loader, before the socket is in the map */
-  __u32 pieces;   /* segments of the frame under way. Stream parser, as the next two */
-  __u32 left;     /* bytes until a frame's end, of one that is handed up in parts */
-  __u32 kind;     /* FRAME_: what the parser found, for the verdict on it, as the next two */
-  __u32 length;   /* of the frame */
-  __u32 key;      /* network byte order */
-  __u64 passed;   /* bytes handed up to the loader. Verdict program */
-  __u64 consumed; /* of those, dealt with by the loader. Loader */
-  __u64 unused[3];
+  __u32 size;   /* of a buffer, in bytes (echo). Loader, before the socket is in the map */
+  __u32 taken;  /* 1: all that comes goes up. Verdict program; the loader, once that is stopped */
+  __u32 kind;   /* FRAME_: what the parser found, for the verdict on it, as the next two */
+  __u32 length; /* of the frame */
+  __u32 key;    /* network byte order */
+  __u32 pieces; /* segments of the frame under way. Parser, as the next two */
+  __u32 held;   /* bytes of the frame under way */
+  __u32 unused;
+  __u64 framed; /* bytes of all frames */
+  __u64 passed; /* bytes that went up. Verdict program */
+  __u64 unused_too[2];
 };
 
 /* A socket that frames are sent on: backends by slot (forward), clients by slot (echo). */
@@ -41,17 +40,16 @@ struct outlet {
 
 /* Of the per-CPU counters. */
 enum {
-  COUNT_FRAMES,            /* sent on in the kernel */
-  COUNT_BYTES,             /* of those */
-  COUNT_UP_FRAMES,         /* handed up, any reason */
-  COUNT_UP_BYTES,          /* of those */
-  COUNT_UP_OTHER,          /* because it is no frame that the kernel knows */
-  COUNT_UP_CONGESTED,      /* because the outlet has enough waiting */
-  COUNT_UP_PIECES,         /* because of MOST_PIECES */
-  COUNT_UP_NESTED,         /* because skb_send_sock() would not find all of it */
-  COUNT_DROPPED_NO_KEY,    /* no backend for the key */
-  COUNT_DROPPED_GONE,      /* the backend's socket is on its way out */
-  COUNT_DETOURED_FRAMES,   /* came back from the loader and were sent on */
+  COUNT_FRAMES,          /* sent on in the kernel */
+  COUNT_BYTES,           /* of those */
+  COUNT_UP_BYTES,        /* handed up, any reason */
+  COUNT_TAKEN_OTHER,     /* connections handed up: what came is no frame that the kernel knows */
+  COUNT_TAKEN_CONGESTED, /* the outlet has enough waiting */
+  COUNT_TAKEN_PIECES,    /* a frame in more pieces than MOST_PIECES */
+  COUNT_TAKEN_NESTED,    /* an skb that skb_send_sock() would not find all of, and no memory */
+  COUNT_DROPPED_NO_KEY,  /* no backend for the key */
+  COUNT_DROPPED_GONE,    /* the backend's socket is on its way out */
+  COUNT_DETOURED_FRAMES, /* came back from the loader and were sent on */
   COUNT_DETOURED_BYTES,
   COUNTERS
 };

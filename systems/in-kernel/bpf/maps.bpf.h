@@ -13,6 +13,20 @@ struct {
 } clients SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_SOCKMAP); /* the same, and no program runs on them: see Programs::stop() */
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} held SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_SOCKMAP); /* where the loader reads what was handed up, by client's slot */
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} ups SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_SOCKMAP); /* backends' sockets by slot: no program runs on them */
   __uint(max_entries, 1);
   __type(key, __u32);
@@ -63,6 +77,10 @@ struct {
   __type(value, __u64);
 } counters SEC(".maps");
 
+/* Given to a socket and not yet taken by its TCP: above, connections are handed up to the loader,
+ * which leaves what follows in their receive queues. Set by the loader. */
+const volatile __u32 most_waiting_bytes = 0, most_waiting_frames = 0;
+
 static __always_inline void count(__u32 which, __u64 much) {
   __u64* counter = bpf_map_lookup_elem(&counters, &which);
   if (counter) *counter += much;
@@ -78,8 +96,8 @@ static __always_inline void look(struct outlet* out, struct bpf_sock* sk) {
 }
 
 static __always_inline int has_room(const struct outlet* out, __u32 part) {
-  return (__s64)(out->queued - out->written) < MOST_WAITING_BYTES / part &&
-         (__s64)(out->queued_frames - out->written_frames) < MOST_WAITING_FRAMES / part;
+  return (__s64)(out->queued - out->written) < most_waiting_bytes / part &&
+         (__s64)(out->queued_frames - out->written_frames) < most_waiting_frames / part;
 }
 
 /* Whether an outlet may be given a frame: it is looked at only when what it had done by the last

@@ -5,12 +5,14 @@
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "in_kernel.skel.h"
@@ -53,25 +55,32 @@ struct Programs::Skeleton {
 Programs::Programs(Service service, std::uint32_t clients, std::uint32_t backends)
     : skeleton_(std::make_unique<Skeleton>()),
       flow_count_(clients),
-      outlet_count_(service == Service::echo ? clients : backends) {
+      outlet_count_(service == Service::echo ? clients : backends),
+      echo_(service == Service::echo),
+      cookies_(clients) {
   skeleton_->bpf = in_kernel_bpf__open();
   in_kernel_bpf* const bpf = skeleton_->bpf;
   if (bpf == nullptr) refuse("the programs cannot be opened", errno);
-  bpf->rodata->redirect_to_clients = service == Service::echo ? 1 : 0;
+  // A client of the echo has itself to blame for what waits; a backend is many clients' (20 sinks in
+  // the paper), and the way up costs them all.
+  bpf->rodata->most_waiting_bytes = echo_ ? 256 << 10 : 4 << 20;
+  bpf->rodata->most_waiting_frames = echo_ ? 1024 : 16384;
   bpf_map__set_max_entries(bpf->maps.clients, clients);
+  bpf_map__set_max_entries(bpf->maps.held, clients);
+  bpf_map__set_max_entries(bpf->maps.ups, clients);
   bpf_map__set_max_entries(bpf->maps.slots, clients);
   bpf_map__set_max_entries(bpf->maps.flows, flow_count_);
   bpf_map__set_max_entries(bpf->maps.outlets, outlet_count_);
   bpf_map__set_max_entries(bpf->maps.backends, backends);
   bpf_map__set_max_entries(bpf->maps.routes, backends);
-  bpf_program__set_autoload(bpf->progs.echo_parser, service == Service::echo);
-  bpf_program__set_autoload(bpf->progs.echo_verdict, service == Service::echo);
-  bpf_program__set_autoload(bpf->progs.forward_parser, service == Service::forward);
-  bpf_program__set_autoload(bpf->progs.forward_verdict, service == Service::forward);
+  bpf_program__set_autoload(bpf->progs.echo_parser, echo_);
+  bpf_program__set_autoload(bpf->progs.echo_verdict, echo_);
+  bpf_program__set_autoload(bpf->progs.forward_parser, !echo_);
+  bpf_program__set_autoload(bpf->progs.forward_verdict, !echo_);
   if (const int error = in_kernel_bpf__load(bpf); error != 0)
     refuse("the kernel does not take the programs", -error);
   map_tables();
-  attach(service);
+  attach();
   open_detour();
 }
 
@@ -85,12 +94,11 @@ void Programs::map_tables() {
   outlets_ = map_table<outlet>(skeleton_->bpf->maps.outlets, outlet_count_);
 }
 
-void Programs::attach(Service service) {
+void Programs::attach() {
   const auto& progs = skeleton_->bpf->progs;
-  const bool echo = service == Service::echo;
   const int clients = bpf_map__fd(skeleton_->bpf->maps.clients);
-  const int parser = bpf_program__fd(echo ? progs.echo_parser : progs.forward_parser);
-  const int verdict = bpf_program__fd(echo ? progs.echo_verdict : progs.forward_verdict);
+  const int parser = bpf_program__fd(echo_ ? progs.echo_parser : progs.forward_parser);
+  const int verdict = bpf_program__fd(echo_ ? progs.echo_verdict : progs.forward_verdict);
   if (bpf_prog_attach(parser, clients, BPF_SK_SKB_STREAM_PARSER, 0) != 0 ||
       bpf_prog_attach(verdict, clients, BPF_SK_SKB_STREAM_VERDICT, 0) != 0 ||
       bpf_prog_attach(bpf_program__fd(progs.detour_verdict),
@@ -108,10 +116,7 @@ void Programs::open_detour() {
   detour_out_ = Fd(pair[1]);
   // What is on its way counts here until TCP has it.
   set_buffers(pair[0], {.receive = 4096, .send = 16 << 20});
-  const std::uint32_t zero = 0;
-  const std::uint64_t fd = static_cast<std::uint64_t>(pair[1]);
-  if (bpf_map_update_elem(bpf_map__fd(skeleton_->bpf->maps.detour), &zero, &fd, BPF_ANY) != 0)
-    refuse("the detour cannot be opened", errno);
+  if (!put(skeleton_->bpf->maps.detour, 0, pair[1])) refuse("the detour cannot be opened", errno);
 }
 
 void Programs::start_outlet(std::uint32_t slot, int fd) {
@@ -119,19 +124,29 @@ void Programs::start_outlet(std::uint32_t slot, int fd) {
   outlets_[slot].base = bytes_written(fd).value_or(0);
 }
 
+bool Programs::put(const bpf_map* map, std::uint32_t slot, int fd) {
+  const std::uint64_t value = static_cast<std::uint64_t>(fd);
+  return bpf_map_update_elem(bpf_map__fd(map), &slot, &value, BPF_ANY) == 0;
+}
+
+/// One end of a pair of datagram sockets, which nobody sends to but the verdict programs.
+Fd Programs::open_up(std::uint32_t slot) {
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return Fd();
+  ::close(pair[1]);
+  Fd up(pair[0]);
+  return put(skeleton_->bpf->maps.ups, slot, up.get()) ? std::move(up) : Fd();
+}
+
 bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
+  const auto& maps = skeleton_->bpf->maps;
   flows_[slot] = flow{};
   flows_[slot].size = size;
-  if (slot < outlet_count_ && skeleton_->bpf->rodata->redirect_to_clients != 0)
-    start_outlet(slot, fd);
-  const std::uint64_t cookie = cookie_of(fd);
-  const std::uint64_t value = static_cast<std::uint64_t>(fd);
-  if (bpf_map_update_elem(bpf_map__fd(skeleton_->bpf->maps.slots), &cookie, &slot, BPF_ANY) != 0)
-    return false;
-  if (bpf_map_update_elem(bpf_map__fd(skeleton_->bpf->maps.clients), &slot, &value, BPF_ANY) != 0) {
-    const int error = errno;
-    remove_client(slot, fd);
-    errno = error;
+  if (echo_) start_outlet(slot, fd);
+  cookies_[slot] = cookie_of(fd);
+  const int slots = bpf_map__fd(maps.slots);
+  if (bpf_map_update_elem(slots, &cookies_[slot], &slot, BPF_ANY) != 0 ||
+      !put(maps.held, slot, fd) || !put(maps.clients, slot, fd)) {
     return false;
   }
   // A parser looks when data comes, not at what is there; setting this calls it (tcp_set_rcvlowat).
@@ -140,17 +155,38 @@ bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
   return true;
 }
 
-void Programs::remove_client(std::uint32_t slot, int fd) {
-  const std::uint64_t cookie = cookie_of(fd);
+bool Programs::is_taken(std::uint32_t slot) const {
+  return std::atomic_ref<__u32>(flows_[slot].taken).load(std::memory_order_acquire) != 0;
+}
+
+/// A parser may be at work (kstrp) while this runs, and drops what it finds when the socket has no
+/// psock any more. So the socket leaves `clients` first, which stops the parser but keeps the psock
+/// for the sake of `held`; then whoever has the socket's lock is waited for.
+void Programs::stop(std::uint32_t slot, int fd) {
   bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.clients), &slot);
-  bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.slots), &cookie);
+  bytes_received(fd);
+}
+
+void Programs::release(std::uint32_t slot) {
+  bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.held), &slot);
+  forget(slot);
+}
+
+void Programs::forget(std::uint32_t slot) {
+  bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.slots), &cookies_[slot]);
+}
+
+std::uint64_t Programs::seen(std::uint32_t slot) const {
+  return load(flows_[slot].framed) + flows_[slot].held;
+}
+
+std::uint64_t Programs::passed(std::uint32_t slot) const {
+  return load(flows_[slot].passed);
 }
 
 bool Programs::add_backend(std::uint32_t slot, int fd) {
   start_outlet(slot, fd);
-  const std::uint64_t value = static_cast<std::uint64_t>(fd);
-  return bpf_map_update_elem(bpf_map__fd(skeleton_->bpf->maps.backends), &slot, &value, BPF_ANY) ==
-         0;
+  return put(skeleton_->bpf->maps.backends, slot, fd);
 }
 
 void Programs::remove_backend(std::uint32_t slot) {
@@ -177,15 +213,6 @@ Detour Programs::detour(std::uint32_t slot, std::span<const std::byte> frame) {
     case DETOUR_FULL: return Detour::full;
     default: return Detour::gone;
   }
-}
-
-std::uint64_t Programs::up(std::uint32_t slot) const {
-  return load(flows_[slot].passed) - flows_[slot].consumed;
-}
-
-void Programs::consume(std::uint32_t slot, std::uint64_t bytes) {
-  // What was done for these bytes is done before the programs take the short way again.
-  std::atomic_ref<__u64>(flows_[slot].consumed).fetch_add(bytes, std::memory_order_release);
 }
 
 std::uint64_t Programs::waiting(std::uint32_t slot, int fd) const {

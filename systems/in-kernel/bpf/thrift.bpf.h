@@ -15,7 +15,6 @@ enum {
   MSG_AROUND = 30,   /* bytes besides the payload */
   MSG_NOT = ~0U,     /* not that form, or longer than MOST_MESSAGE */
   MSG_PARTIAL = 0U,  /* may become one */
-  MSG_BATCH = 32,    /* messages handed up at once */
 };
 
 struct msg_head {
@@ -70,18 +69,4 @@ static __always_inline __u32 msg_length(struct __sk_buff* skb, __u32 offset, __u
 static __always_inline int ends_msg(struct __sk_buff* skb, __u32 end) {
   __u8 byte;
   return bpf_skb_load_bytes(skb, end - 1, &byte, 1) == 0 && byte == 0;
-}
-
-/* Bytes of that message and of those whole ones that follow it. Whether they end as they must is
- * the loader's to see. */
-static __always_inline __u32 more_msgs(struct __sk_buff* skb, __u32 offset, __u32 have,
-                                       __u32 total) {
-  for (int i = 1; i < MSG_BATCH; ++i) {
-    struct msg_head head;
-    if (total + MSG_HEAD > have) break;
-    const __u32 next = msg_length(skb, offset + total, have - total, &head);
-    if (next == MSG_NOT || next == MSG_PARTIAL || total + next > have) break;
-    total += next;
-  }
-  return total;
 }
