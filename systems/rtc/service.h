@@ -29,8 +29,11 @@ struct ServiceConfig {
   std::uint32_t backends = 256;      ///< forward: opened ones at a time
   std::uint32_t large_messages =
       256;  ///< forward: of more than 8 KiB, arriving in pieces at a time
-  Time idle_timeout = 3600 * nmio::kSecond;   ///< nothing comes and nothing is acknowledged
-  Time send_timeout = 60 * nmio::kSecond;     ///< something is pending, nothing is acknowledged
+  std::uint32_t largest_message = 1U << 20;  ///< forward: bytes; a longer one is malformed
+  std::uint32_t backend_bytes =
+      (1U << 20) + (128U << 10);             ///< forward: pending per backend; no message is longer
+  Time idle_timeout = 3600 * nmio::kSecond;  ///< nothing comes and nothing is acknowledged
+  Time send_timeout = 60 * nmio::kSecond;    ///< something is pending, nothing is acknowledged
   Time connect_timeout = 10 * nmio::kSecond;  ///< forward: until a backend answers
   Time message_timeout =
       60 * nmio::kSecond;  ///< forward: from a large message's first byte to its last

@@ -37,7 +37,7 @@ std::int32_t Backends::open(std::int32_t key, std::string_view host, std::int32_
   if (stack_.interface().next_hop(*address).is_unspecified()) return ENETUNREACH;
   if (first_free_ == kNone) return ENOBUFS;
   Backend& b = backends_[first_free_];
-  if (!b.out.open(pool_, kMostPending)) return ENOBUFS;
+  if (!b.out.open(pool_, config_.backend_bytes)) return ENOBUFS;
   b.key = key;
   const std::int32_t error = connect(b, {*address, static_cast<std::uint16_t>(port)});
   if (error != 0) {
@@ -127,7 +127,7 @@ void Backends::sent(void* app, tcpip::Tcb& tcb, std::uint64_t /*cookie*/) {
     b.listed = true;
     s.to_flush_.push_back(s.index_of(b));
   }
-  if (!b.waiting.empty() && b.out.pending() <= kMostPending / 2) s.events_.go_on(b);
+  if (!b.waiting.empty() && b.out.pending() <= s.config_.backend_bytes / 2) s.events_.go_on(b);
   s.settle(b);
 }
 

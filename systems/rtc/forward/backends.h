@@ -59,8 +59,6 @@ class BackendEvents {
 class Backends {
  public:
   static constexpr std::uint32_t kNone = Backend::kNone;
-  /// Bytes that a backend may have pending.
-  static constexpr std::uint64_t kMostPending = (1U << 20) + (128U << 10);
 
   Backends(const ServiceConfig& config, tcpip::Stack& stack, SendPool& pool, BackendEvents& events,
            ForwardCounters*& counters);

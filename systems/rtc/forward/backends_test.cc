@@ -140,8 +140,8 @@ TEST(Backends, ASlowSinkSlowsItsSendersOnly) {
   }
   w.run(30 * kSecond);
   EXPECT_GT(w.service->counters().waited_for_backend, 0U);
-  EXPECT_LE(w.service->counters().bytes, Backends::kMostPending + 200'000) << "bounded";
-  EXPECT_GE(w.service->counters().bytes, Backends::kMostPending - 200'000) << "but used";
+  EXPECT_LE(w.service->counters().bytes, ServiceConfig{}.backend_bytes + 200'000) << "bounded";
+  EXPECT_GE(w.service->counters().bytes, ServiceConfig{}.backend_bytes - 200'000) << "but used";
   control.send(msg(1, "to another"));
   w.run(kSecond);
   EXPECT_EQ(sinks[1]->received(), msg(1, "to another"));

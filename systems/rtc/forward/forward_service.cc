@@ -40,6 +40,7 @@ ForwardService::ForwardService(const ServiceConfig& config, tcpip::Stack& stack,
                                Time now)
     : StreamServer(stack, pool, config.connections, now),
       config_(config),
+      limits_{.message = config.largest_message},
       buffers_(config.connections, config.large_messages, limits_.message),
       backends_(config, stack, pool, *this, counters_) {
   scratch_.reserve(kLongestReply);
