@@ -62,6 +62,7 @@ class HttpCommand final : public Subcommand {
   void add_words(CLI::App& app) override {
     add_load_options(app, options_.load);
     add_connection_options(app, options_.load);
+    add_mode_option(app, options_.load);
     app.add_option("--path", options_.path, "URL path to ask for")->type_name("/PATH");
     app.add_option("--paths", options_.paths_file,
                    "File with a URL path per line, picked at random by --seed")

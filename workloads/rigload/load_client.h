@@ -37,6 +37,7 @@ struct Progress {
   State state = State::more;
   bool server_closes = false;      ///< with finished: no further request on this connection
   std::optional<ErrorKind> error;  ///< with finished or broken: the answer was wrong
+  std::uint32_t requests = 1;      ///< with finished: so many were sent as one, and are answered
   std::uint64_t body_bytes = 0;    ///< payload among the bytes given
 };
 
@@ -44,6 +45,8 @@ struct Progress {
 class Exchange {
  public:
   virtual ~Exchange() = default;
+  /// The slot has a new connection.
+  virtual void opened(SlotId /*slot*/) {}
   /// Chooses the slot's next request.
   virtual const Prepared& begin(SlotId slot) = 0;
   virtual Progress receive(SlotId slot, std::span<const std::byte> bytes) = 0;

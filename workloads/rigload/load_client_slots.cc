@@ -101,6 +101,7 @@ void LoadClient::connect_failed(SlotId id, ErrorKind kind, Time now) {
 
 void LoadClient::on_connected(SlotId id, Time now) {
   ++stats_now().connections_opened;
+  exchange_.opened(id);
   if (is_held(id)) return set_state(id, SlotState::held);
   const bool running = stage_ == Stage::running;
   if (slots_[id].has_request || (running && may_send())) return send_request(id, now);
@@ -124,7 +125,7 @@ void LoadClient::answer_done(SlotId id, const Progress& progress, Time now) {
   if (progress.error) {
     failed(id, *progress.error, now);
   } else {
-    ++stats_now().requests;
+    stats_now().requests += progress.requests;
     stats_at(slot.due).latency.record(now - slot.due);
   }
   slot.has_request = false;

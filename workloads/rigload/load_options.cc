@@ -157,11 +157,15 @@ std::optional<Arrivals::Config> LoadOptions::arrivals_of(unsigned lane, unsigned
       .kind = arrivals, .rate = *rate, .share = lane, .shares = lanes, .seed = seed};
 }
 
-void add_load_options(CLI::App& app, LoadOptions& options) {
+void add_run_options(CLI::App& app, LoadOptions& options) {
   runtime::add_options(app, options.base);
   add_where(app, options);
-  add_how_much(app, options);
   add_how_long(app, options);
+}
+
+void add_load_options(CLI::App& app, LoadOptions& options) {
+  add_run_options(app, options);
+  add_how_much(app, options);
 }
 
 void add_connection_options(CLI::App& app, LoadOptions& o) {
@@ -173,13 +177,16 @@ void add_connection_options(CLI::App& app, LoadOptions& o) {
       ->type_name("N")
       ->capture_default_str()
       ->check(CLI::Range(0U, 1U << 24));
-  add_choice(app, "--mode", "A connection per request, or persistent ones", "keepalive", "close",
-             o.keepalive);
   app.add_option("--receive-window", o.receive_window,
                  "Bytes that a connection offers to receive; with --port")
       ->type_name("BYTES")
       ->capture_default_str()
       ->check(CLI::Range(1U << 12, 1U << 30));
+}
+
+void add_mode_option(CLI::App& app, LoadOptions& o) {
+  add_choice(app, "--mode", "A connection per request, or persistent ones", "keepalive", "close",
+             o.keepalive);
 }
 
 void check_load_options(const LoadOptions& o) {

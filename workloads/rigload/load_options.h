@@ -32,6 +32,7 @@ struct LoadOptions {
   std::uint32_t connections = 1;             ///< concurrent requests, over all threads
   std::uint32_t hold = 0;                    ///< further ones, held idle
   bool keepalive = false;
+  bool no_delay = false;  ///< TCP_NODELAY on kernel sockets; our TCP has no Nagle algorithm
   bool open_loop = false;
   std::optional<double> rate;  ///< requests per second, over all threads
   ArrivalKind arrivals = ArrivalKind::poisson;
@@ -51,10 +52,15 @@ struct LoadOptions {
   [[nodiscard]] std::optional<Arrivals::Config> arrivals_of(unsigned lane, unsigned lanes) const;
 };
 
-/// Adds the words that every load has; `options` outlives the parsing.
+/// Adds the words of where a load comes from, where it goes and how long it takes; `options`
+/// outlives the parsing.
+void add_run_options(CLI::App& app, LoadOptions& options);
+/// And those of how much it is, which every load of requests and answers has.
 void add_load_options(CLI::App& app, LoadOptions& options);
 /// And those of a load over connections.
 void add_connection_options(CLI::App& app, LoadOptions& options);
+/// --mode, where a connection per request is possible.
+void add_mode_option(CLI::App& app, LoadOptions& options);
 
 /// Refuses what cannot be together. Throws runtime::UsageError.
 void check_load_options(const LoadOptions& options);

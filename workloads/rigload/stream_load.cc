@@ -93,7 +93,8 @@ std::unique_ptr<SocketLane> StreamLanes::socket_lane(const LaneParts& lane) {
   const KernelTransport::Config config{
       .targets = kernel_targets(options_),
       .slots = parts.config.connections + parts.config.hold,
-      .spin = options_.base.loop.idle == nmio::LoopConfig::Idle::spin};
+      .spin = options_.base.loop.idle == nmio::LoopConfig::Idle::spin,
+      .no_delay = options_.no_delay};
   return std::make_unique<KernelLane>(config, std::move(parts));
 }
 

@@ -3,6 +3,7 @@
 #include "rigload/transport_kernel.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -129,6 +130,11 @@ StreamTransport::Open KernelTransport::open(SlotId slot, Time /*now*/) {
     ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     ok = ::bind(fd, reinterpret_cast<const sockaddr*>(&source), sizeof source) == 0;
     syscalls_ += 2;
+  }
+  if (config_.no_delay) {
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ++syscalls_;
   }
   const sockaddr_in target = to_sockaddr(to.server);
   ok = ok && (::connect(fd, reinterpret_cast<const sockaddr*>(&target), sizeof target) == 0 ||

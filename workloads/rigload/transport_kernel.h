@@ -32,7 +32,8 @@ class KernelTransport final : public StreamTransport, public UsageMeter {
   struct Config {
     std::vector<Target> targets;  ///< slot i goes to the (i modulo their number)-th
     std::uint32_t slots = 1;
-    bool spin = false;  ///< look again at once instead of sleeping until something happens
+    bool spin = false;      ///< look again at once instead of sleeping until something happens
+    bool no_delay = false;  ///< TCP_NODELAY
   };
 
   /// Throws std::runtime_error (no file descriptors, ...).
