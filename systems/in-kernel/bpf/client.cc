@@ -39,9 +39,9 @@ bool Client::open_up() {
 
 void Client::ready(std::uint32_t events) {
   // The error itself stays where it is: TCP is still to see it (a SO_ERROR read would take it away).
-  // One that the parser gave (TAKEN_ERROR) comes without EPOLLHUP.
-  const bool given = state_ == State::kernel && context_.programs.is_taken(slot_);
-  if ((events & EPOLLHUP) != 0 || ((events & EPOLLERR) != 0 && !given && state_ != State::ending)) {
+  // One without EPOLLHUP may be what the parser gave (Programs::stop()), and be gone by now.
+  const bool broken = (events & EPOLLERR) != 0 && !context_.programs.gives_errors();
+  if ((events & EPOLLHUP) != 0 || broken) {
     ++context_.counters.reset;
     return end();
   }

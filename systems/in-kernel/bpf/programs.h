@@ -54,6 +54,8 @@ class Programs {
   /// The programs get nothing of what comes from now on. What they had is counted: passed() is
   /// final. The socket cannot be read yet. False where the connection is broken.
   bool stop(std::uint32_t slot, int fd);
+  /// Whether a connection that was handed up has an error until stop().
+  [[nodiscard]] bool gives_errors() const { return !echo_; }
   /// After stop(), and when nothing waits to be sent on it (echo): the socket is an ordinary one.
   void release(std::uint32_t slot);
   /// Before the socket is closed, wherever it stands.
