@@ -39,3 +39,13 @@ def interface(artifact: str) -> Path:
     from stackrig.report.artifact import render_interface
 
     return Path(render_interface(artifact))
+
+
+def machines(artifact: str) -> Path:
+    """Write the page of a paper's machines beside this testbed. Returns the page's path."""
+    from stackrig.report.machines import render_machines
+    from stackrig.report.site import refresh
+
+    page = render_machines(artifact)
+    refresh(page.parent)
+    return page

@@ -16,7 +16,7 @@ from stackrig.yamlfile import place
 if TYPE_CHECKING:
     from stackrig.model.bar import Bar
     from stackrig.model.base import Scalar
-    from stackrig.model.experiment import Artifact, Experiment, Part
+    from stackrig.model.experiment import Artifact, Experiment, Panel, Part, TableOf
     from stackrig.model.system import Setting
     from stackrig.model.workload import Generator, Workload
 
@@ -120,25 +120,68 @@ def _load(names: Names, at: tuple[str, ...], said: Experiment | Bar) -> None:
 
 def check_panels(path: Path, artifact: Artifact) -> None:
     """What is drawn: metrics that trials have, axes that the experiment has."""
-    from stackrig.model.metrics import METRICS
-
     if artifact.experiment is None:
         return
     names, axes = Names(path), artifact.experiment.grid
     for index, panel in enumerate(artifact.panels):
-        for metric in panel.y if isinstance(panel.y, list) else [panel.y]:
-            if metric not in METRICS:
-                names.say(("panels", index, "y"), unknown("metric", metric, METRICS))
-        if panel.x not in axes:
-            names.say(("panels", index, "x"), unknown(f"axis of {artifact.id}", panel.x, axes))
-        for number, system in enumerate(panel.systems):
-            if system not in artifact.experiment.systems:
-                said = unknown(f"system of {artifact.id}", system, artifact.experiment.systems)
-                names.say(("panels", index, "systems", number), said)
-        for axis in panel.where:
-            if axis not in axes:
-                names.say(("panels", index, "where", axis), unknown(f"axis of {artifact.id}", axis, axes))
+        _panel(names, index, panel, artifact, axes)
+    for index, table in enumerate(artifact.tables):
+        _table(names, index, table, artifact, axes)
     names.raise_all()
+
+
+def _panel(names: Names, index: int, panel: Panel, artifact: Artifact, axes: Mapping[str, Any]) -> None:
+    from stackrig.model.metrics import METRICS
+
+    assert artifact.experiment is not None
+    for metric in panel.y if isinstance(panel.y, list) else [panel.y]:
+        if metric not in METRICS:
+            names.say(("panels", index, "y"), unknown("metric", metric, METRICS))
+        else:
+            names.look(("panels", index, "y_unit"), partial(_unit, metric, panel.y_unit))
+    if panel.x not in axes:
+        names.say(("panels", index, "x"), unknown(f"axis of {artifact.id}", panel.x, axes))
+    if panel.relative_to and panel.relative_to not in artifact.experiment.systems:
+        said = unknown(f"system of {artifact.id}", panel.relative_to, artifact.experiment.systems)
+        names.say(("panels", index, "relative_to"), said)
+    for number, system in enumerate(panel.systems):
+        if system not in artifact.experiment.systems:
+            said = unknown(f"system of {artifact.id}", system, artifact.experiment.systems)
+            names.say(("panels", index, "systems", number), said)
+    for axis in panel.where:
+        if axis not in axes:
+            names.say(("panels", index, "where", axis), unknown(f"axis of {artifact.id}", axis, axes))
+
+
+def _table(names: Names, index: int, table: TableOf, artifact: Artifact, axes: Mapping[str, Any]) -> None:
+    from stackrig.claims import papers
+    from stackrig.model.metrics import METRICS
+
+    at = ("tables", index)
+    assert artifact.experiment is not None
+    if table.published:
+        names.look((*at, "published"), partial(papers.table, artifact.paper, table.published))
+    for axis in [*table.where, *([table.rows] if table.rows else [])]:
+        if axis not in axes:
+            names.say((*at, "where", axis), unknown(f"axis of {artifact.id}", axis, axes))
+    for metric in table.metrics:
+        if metric not in METRICS:
+            names.say((*at, "metrics"), unknown("metric", metric, METRICS))
+    for metric, unit in table.units.items():
+        names.look((*at, "units", metric), partial(_unit, metric, unit))
+    for system in table.systems:
+        if system not in artifact.experiment.systems:
+            said = unknown(f"system of {artifact.id}", system, artifact.experiment.systems)
+            names.say((*at, "systems"), said)
+
+
+def _unit(metric: str, unit: str) -> None:
+    from stackrig.model.metrics import shown_in
+
+    try:
+        shown_in(metric, unit)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def check_bar(path: Path, bar: Bar, methods: list[str]) -> None:

@@ -28,11 +28,14 @@ AXES: dict[str, Setting] = {
     "mtu": Setting(type="int", default=1500, unit="B", help="of the wires"),
     "server_cores": Setting(type="int", default=1, help="cores that the server is given"),
     "client_cores": Setting(type="int", default=1, help="cores that the clients are given"),
+    "payload": Setting(type="int", default=32, unit="B", help="of a buffer that is echoed, or a message"),
+    "run": Setting(type="int", default=1, help="a pass through the whole grid, where a paper has several"),
     "zone_entries": Setting(type="int", default=1, help="names of the one zone, an A record each"),
     "batch": Setting(type="int", default=32, unit="packets", help="queries that a server takes in one go"),
     "wire": Setting(type="str", choices=["afxdp", "shm", "kernel"], help="how the load reaches the server"),
     "link_rate": Setting(type="str", default="", help="soft NIC's rate cap, such as 10G"),
 }
+SIZES = ("file_size", "payload", "under_way")  # in bytes
 BENCH = "bench"  # the profile of a bar's trials, whose records are of an "artifact" bench-NAME
 OVERHEAD_S = 0.6  # a trial's wires, start, ends and record, beyond its phases (measured)
 SYSCALLS_S = 0.7  # the phase in which system calls are counted
@@ -63,7 +66,7 @@ class Planned:
         parts = [self.point.label.replace("/", "-")]
         parts += [
             f"{name}{shown(name, settings[name])}"
-            for name in ("nics", "file_size", "zone_entries", "batch", "wire")
+            for name in ("run", "nics", "file_size", "payload", "under_way", "zone_entries", "batch", "wire")
             if name in settings
         ]
         return "-".join([*parts, f"r{self.repetition}"])
@@ -88,7 +91,7 @@ class Plan:
 
 
 def shown(name: str, value: Scalar) -> str:
-    return format_size(value) if name == "file_size" and isinstance(value, int) else str(value)
+    return format_size(value) if name in SIZES and isinstance(value, int) else str(value)
 
 
 def make(
@@ -102,7 +105,7 @@ def make(
     experiment = artifact.experiment
     if experiment is None:
         raise UserError(
-            f"{artifact.id} is an interface table: it has no experiment to plan; see `stackrig reproduce`"
+            f"{artifact.id} has no experiment to plan; `stackrig reproduce {artifact.id}` gives it back"
         )
     if profile_name not in experiment.profiles:
         raise unknown(f"profile of {artifact.id}", profile_name, experiment.profiles)
@@ -131,19 +134,22 @@ def make(
         )
     many = repetitions or profile.repetitions
     trials = order(chosen, many, seed, profile)
-    wanted = [panel.y if isinstance(panel.y, list) else [panel.y] for panel in artifact.panels]
-    syscalls = any("syscalls" in name for name in itertools.chain.from_iterable(wanted))
+    syscalls = any("syscalls" in name for name in artifact.metrics)
     return Plan(artifact.id, profile_name, seed, many, trials, syscalls, filters)
 
 
 def order(
     rows: list[list[tuple[int, Point]]], repetitions: int, seed: int, profile: Profile
 ) -> list[Planned]:
-    """Rows are cells, each with its systems' points. Shuffled as the module says, from `seed` alone."""
+    """Rows are cells, each with its systems' points. Shuffled as the module says, from `seed` alone. A run of
+    several ends before the next begins."""
     chance = random.Random(seed)
     trials: list[Planned] = []
-    for repetition in range(repetitions):
-        for row in chance.sample(rows, len(rows)):
+    runs: dict[Scalar, list[list[tuple[int, Point]]]] = {}
+    for row in rows:
+        runs.setdefault(row[0][1].settings.get("run", 1), []).append(row)
+    for (_, cells), repetition in itertools.product(sorted(runs.items()), range(repetitions)):
+        for row in chance.sample(cells, len(cells)):
             for cell, point in chance.sample(row, len(row)):
                 # One seed per cell and repetition: every system is asked the same.
                 same = (seed * 1_000_003 + repetition * 10_007 + cell) % (1 << 31)
@@ -231,10 +237,14 @@ def _point(
         settings[name] = value
     wire = str(settings.get("wire", experiment.wire))
     server_wire = _server_wire(experiment, system, wire)
-    if workload.protocol != system.protocol:
+    if workload.protocol not in (spoken := system.speaks(variant)):
         raise UserError(
-            f"{system.name} serves {system.protocol}, and workload {experiment.workload} asks for "
+            f"{system.label(variant)} serves {', '.join(spoken)}, and workload {experiment.workload} asks for "
             f"{workload.protocol}"
+        )
+    if system.variants[variant].serial and (many := settings.get("connections", 1)) != 1:
+        raise UserError(
+            f"{system.label(variant)} serves one connection after the other: connections must be 1, not {many}"
         )
     if wire not in generator.wires:
         raise UserError(f"{experiment.load} cannot reach a server by {wire}; it can by {generator.wires}")
@@ -268,7 +278,9 @@ def _server_wire(experiment: Experiment, system: System, client_wire: str) -> st
                 f"{system.name} answers from the kernel, which the soft NIC (wire shm) does not reach"
             )
     else:
-        wire = experiment.server_wire or ("shm" if client_wire == "shm" else "afxdp")
+        # One on kernel sockets alone (in-kernel) has no other end to choose.
+        usual = "shm" if client_wire == "shm" else "afxdp" if "afxdp" in system.wires else system.wires[0]
+        wire = experiment.server_wire or usual
     if wire not in system.wires:
         raise unknown(f"wire of {system.name}", wire, system.wires)
     return wire

@@ -145,5 +145,10 @@ def load_artifact(name: str) -> Artifact:
         raise UserError(
             f"{paths.shown(known[name])}:1: field id: expected {name}, the file's name, got {artifact.id}"
         )
+    if artifact.experiment_of:
+        other = load_artifact(artifact.experiment_of)
+        if other.experiment is None or other.experiment_of:
+            raise UserError(f"{name}: experiment_of: {other.id} has no experiment of its own")
+        artifact = artifact.model_copy(update={"experiment": other.experiment})
     check_artifact(known[name], artifact)
     return artifact

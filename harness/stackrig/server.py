@@ -12,9 +12,9 @@ from pathlib import Path
 from stackrig import paths
 from stackrig.errors import RunError, SetupError
 from stackrig.model.base import Scalar
-from stackrig.model.system import System
+from stackrig.model.system import Protocol, System
 from stackrig.testbed.local import LocalTestbed, Wires
-from stackrig.testbed.wiring import PORTS, PREFIX_LENGTH
+from stackrig.testbed.wiring import PORTS, PREFIX_LENGTH, SERVICES
 from stackrig.zones import Zone, wire_name
 
 READY_TIMEOUT_S = 30.0  # cutting a corpus of a thousand files into frames takes a while
@@ -32,6 +32,7 @@ class ServerPlan:
 
     system: System
     variant: str
+    protocol: Protocol  # of those that it speaks
     settings: dict[str, Scalar]  # of the system; the variant's and the point's, defaults left out
     wire: str
     cores: list[int]
@@ -41,7 +42,7 @@ class ServerPlan:
 
     @property
     def port(self) -> int:
-        return PORTS[self.system.protocol]
+        return PORTS[self.protocol]
 
     @property
     def label(self) -> str:
@@ -50,18 +51,13 @@ class ServerPlan:
 
 def program_of(system: System) -> str:
     """The program that will run: ours from the build folder, a baseline's from PATH."""
-    if system.kind == "system":
-        path = paths.build_dir() / "systems" / system.name / str(system.build_target)
+    if system.program or system.kind == "system":
+        path = paths.build_dir() / (system.program or f"systems/{system.name}/{system.build_target}")
         if not path.exists():
             raise SetupError(
                 f"{system.name}: its program {paths.shown(path)} is not built; run `make build`, or set "
                 "STACKRIG_BUILD to the build folder"
             )
-        return str(path)
-    if system.program:
-        path = paths.build_dir() / system.program
-        if not path.exists():
-            raise SetupError(f"{system.name}: its program {paths.shown(path)} is not built; run `make build`")
         return str(path)
     found = shutil.which(system.command[0])
     if found is None:
@@ -113,7 +109,7 @@ class Server:
             self._introduce()
         if speaks:
             state = side.host.call("wait_ready", name="server", seconds=READY_TIMEOUT_S)
-        elif self.plan.system.protocol == "dns":
+        elif self.plan.protocol == "dns":
             state = self._wait_answer()
         else:
             target = self.wires.nics[0].target(self.plan.wire)
@@ -206,7 +202,10 @@ class Server:
             return [program, *rendered[1:]]
         argv = [program]
         for nic in self.wires.nics:
-            argv += ["--port", nic.server_uri, "--address", f"{nic.server_port}/{PREFIX_LENGTH}"]
+            if plan.wire == "kernel":
+                argv += ["--listen", f"{nic.server_kernel}:{plan.port}"]
+            else:
+                argv += ["--port", nic.server_uri, "--address", f"{nic.server_port}/{PREFIX_LENGTH}"]
         for core in plan.cores:
             argv += ["--core", str(core)]
         argv += ["--telemetry", str(self.telemetry)]
@@ -227,7 +226,7 @@ class Server:
             **defaults,
             **plan.settings,
             "root": plan.root,
-            "content_frames": 0 if plan.zones else content_frames(Path(plan.root)),
+            "content_frames": content_frames(Path(plan.root)) if plan.protocol == "http" else 0,
             "zones": plan.zones,
             "interfaces": self.wires.interfaces("server"),
             "workdir": str(self.folder),
@@ -236,6 +235,7 @@ class Server:
             # nginx writes masks as binary digits, core 0 last.
             "core_masks": [f"{1 << core:0{width}b}" for core in plan.cores],
             "addresses": [nic.target(plan.wire) for nic in self.wires.nics],
+            "service": SERVICES[plan.protocol],
             "port": plan.port,
             "tcp_port": plan.port,
             "open_files": 20000,

@@ -12,13 +12,14 @@ from stackrig import content, registry, server, zones
 from stackrig.content import File
 from stackrig.errors import SetupError, UserError
 from stackrig.gate import http as http_gate
+from stackrig.gate import stream_run
 from stackrig.gate.dns_run import DnsGate
 from stackrig.gate.report import Report
 from stackrig.gateway.host import Host, HostError
 from stackrig.model.base import Scalar
 from stackrig.model.system import System
 from stackrig.model.trial import Point
-from stackrig.model.workload import Workload
+from stackrig.model.workload import STREAMS, Workload
 from stackrig.server import Server, ServerError, ServerPlan
 from stackrig.signals import came_of_an_interrupt
 from stackrig.testbed.local import LocalTestbed, load_inventory
@@ -93,6 +94,10 @@ class Session:
             root = self.testbed.folder / "content" / f"zone{entries}"
             zones.lay_out(entries, root)
             return Corpus(root, [], entries)
+        if workload.protocol in STREAMS:
+            root = self.testbed.folder / "content" / workload.protocol
+            root.mkdir(parents=True, exist_ok=True)
+            return Corpus(root, [])
         size = settings.get("file_size")
         file_size = int(size) if isinstance(size, int) else None
         files = content.files_of(workload.content, file_size)
@@ -128,8 +133,10 @@ class Session:
             return Report(skipped=["answers: this is no server but what the wire itself costs"])
         if point.wire == "shm":
             return self._pass_load_gate(point, plan, wiring, corpus)
-        if plan.system.protocol == "dns":
+        if plan.protocol == "dns":
             return self._dns_gate.run(plan, wiring, corpus)
+        if plan.protocol in STREAMS:
+            return stream_run.run(self, plan, wiring)
         reference = "this is the baseline" if plan.system.name == REFERENCE else self._reference(corpus)
         answers = None if isinstance(reference, str) else reference
         cases = http_gate.cases(corpus.files)
@@ -159,8 +166,10 @@ class Session:
         skipped = {
             "http": "errors, HEAD, Date, the baseline's answers",
             "dns": "other zones and questions, the baselines' answers",
+            "echo": "sizes and splits of all kinds, what is malformed",
+            "thrift": "splits of all kinds, what is malformed",
         }
-        report.skipped.append(f"{skipped[plan.system.protocol]}: the soft NIC has no kernel client")
+        report.skipped.append(f"{skipped[plan.protocol]}: the soft NIC has no kernel client")
         careful = point.model_copy(
             update={
                 "settings": {
@@ -210,7 +219,9 @@ class Session:
     def _ask_reference(self, corpus: Corpus) -> list[http_gate.Asked]:
         system, variant = registry.resolve_system(REFERENCE)
         server.program_of(system)
-        plan = ServerPlan(system, variant, {}, "kernel", self.testbed.server.cores[:1], str(corpus.root))
+        plan = ServerPlan(
+            system, variant, "http", {}, "kernel", self.testbed.server.cores[:1], str(corpus.root)
+        )
         cases = http_gate.cases(corpus.files)
         return self._ask(plan, Wiring(), corpus, cases, with_date=False)[0]
 
@@ -253,7 +264,10 @@ def server_plan(point: Point, corpus: Corpus, cores: list[int]) -> ServerPlan:
     wires: dict[str, dict[str, Scalar]] = dict(system.wire_settings.items())
     settings: dict[str, Scalar] = {**wires.get(point.server_wire, {}), **system.variants[variant].settings}
     settings |= {name: value for name, value in point.settings.items() if name in system.settings}
-    return ServerPlan(system, variant, settings, point.server_wire, cores, str(corpus.root), corpus.zones)
+    protocol = registry.load_workload(point.workload, point.load).protocol
+    return ServerPlan(
+        system, variant, protocol, settings, point.server_wire, cores, str(corpus.root), corpus.zones
+    )
 
 
 def wiring_of(point: Point, system: System) -> Wiring:

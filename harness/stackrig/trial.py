@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stackrig import loads, plan, provenance, registry, validity
-from stackrig.collectors import syscalls
+from stackrig.collectors import cpu, syscalls
 from stackrig.collectors.base import Collected, Context, Side, Window, all_collectors
 from stackrig.drivers import base as drivers
 from stackrig.drivers.base import Driver, Load, LoadResult
@@ -24,6 +24,7 @@ from stackrig.gateway.host import HostError
 from stackrig.loads import Generation, LoadError
 from stackrig.model.base import Scalar
 from stackrig.model.trial import Metric, Phase, Point, Provenance, Trial, Validity
+from stackrig.model.workload import STREAMS
 from stackrig.plan import BENCH, Plan, Planned
 from stackrig.records import now
 from stackrig.server import Server, ServerError, ServerPlan, program_of
@@ -41,7 +42,9 @@ TOLERATED_ERRORS = 0.01  # of all requests may time out or be reset before the t
 SAMPLES_NEEDED = {
     name: samples_needed(q) for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
 }
-WRONG_ANSWERS = ("status", "length", "content", "question")  # kinds of error after which no figure counts
+# Kinds of error after which no figure counts: of answers, and of what went through a forwarder.
+WRONG_ANSWERS = ("status", "length", "content", "question")
+WRONG_PASSAGE = ("lost", "duplicated", "reordered", "altered", "misdelivered")
 
 
 @dataclass
@@ -187,6 +190,7 @@ def make_load(
         name: setting.default for name, setting in generator.parameters.items() if setting.default is not None
     }
     parameters |= {name: value for name, value in point.settings.items() if name in generator.parameters}
+    protocol = registry.load_workload(point.workload, point.load).protocol
     folder = session.folder()
     cores = session.cores("client", int(point.settings.get("client_cores", 1)))
     ports = (
@@ -196,11 +200,8 @@ def make_load(
     )
     load = Load(
         program=loads.program_of(generator),
-        protocol=registry.load_system(point.system).protocol,
-        targets=[
-            f"{nic.target(point.server_wire)}:{PORTS[registry.load_system(point.system).protocol]}"
-            for nic in wires.nics
-        ],
+        protocol=protocol,
+        targets=[f"{nic.target(point.server_wire)}:{PORTS[protocol]}" for nic in wires.nics],
         paths=[file.path for file in corpus.files],
         parameters=parameters,
         warmup_s=planned.warmup_s,
@@ -213,6 +214,7 @@ def make_load(
         folder=str(folder),
         content_root=str(corpus.root),
         file_size=corpus.files[0].size if len(corpus.files) == 1 else None,
+        local_addresses=[nic.client_kernel for nic in wires.nics if nic.client_interface],
         header_bytes=header_bytes,
     )
     return drivers.get(generator.driver), load
@@ -232,6 +234,7 @@ def _context(session: Session, server: Server, wires: Wires, load: Load) -> Cont
             receive_threads=[thread.tid for thread in wires.receive_threads.get(side.role, [])],
             pids=server.pids() if side.role == "server" else [],
             telemetry=server.telemetry if side.role == "server" else None,
+            in_kernel=side.role == "server" and server.plan.system.in_kernel,
         )
     return Context(session.testbed.groups, sides, load.wire)
 
@@ -248,6 +251,7 @@ def _windows(session: Session, context: Context, begin: float, length: float) ->
             binaries=[path for c in collectors for path in c.binaries(known, context)],
             begin=begin,
             length=length,
+            threads=cpu.THREADS,
         )
     return {side.role: Window.of(side.host.result(begin + length + 60)) for side in sides}
 
@@ -257,6 +261,7 @@ def _keep_windows(attempt: Attempt, windows: dict[str, Window], context: Context
     texts = {
         role: {
             "seconds": window.seconds,
+            "threads": [thread for thread in window.threads if thread["ns"]],
             "first": {path: text for path, text in window.first.items() if not isinstance(text, bytes)},
             "last": {path: text for path, text in window.last.items() if not isinstance(text, bytes)},
         }
@@ -355,7 +360,9 @@ def _derived(attempt: Attempt, result: LoadResult, client_cores: int) -> None:
 def _status(attempt: Attempt) -> tuple[str, str]:
     result = attempt.result
     assert result is not None
-    wrong = {kind: result.errors[kind] for kind in WRONG_ANSWERS if result.errors.get(kind)}
+    wrong = {
+        kind: result.errors[kind] for kind in (*WRONG_ANSWERS, *WRONG_PASSAGE) if result.errors.get(kind)
+    }
     if wrong:
         told = ", ".join(f"{count} of kind {kind}" for kind, count in wrong.items())
         return "failed", f"wrong answers under load: {told}"
@@ -439,6 +446,7 @@ def _record(
             attempt.provenance.placement,
             planned.point.wire,
             str(planned.point.settings.get("link_rate", "")),
+            registry.load_workload(planned.point.workload, planned.point.load).protocol in STREAMS,
         )
         if status == "ok" and (why := why_invalid(checks)):
             status, reason = "invalid", why

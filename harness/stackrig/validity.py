@@ -34,11 +34,13 @@ def judge(
     placement: dict[str, Any],
     wire: str,
     link_rate: str,
+    passes_on: bool = False,
 ) -> Validity:
+    """`passes_on`: what the server sends is what it was sent, as an echo's and a forwarder's is."""
     return Validity(
         client_saturated=client_saturated(metrics, load),
         offered_met=offered_met(load),
-        counters_agree=counters_agree(metrics),
+        counters_agree=counters_agree(metrics, passes_on),
         wire_limit=wire_limit(metrics, wire, link_rate),
         placement=placement_holds(metrics, facts, placement, wire),
         undisturbed=undisturbed(facts),
@@ -62,7 +64,7 @@ def client_saturated(metrics: dict[str, Metric], load: LoadResult) -> Check:
 
 
 def _packets_back(metrics: dict[str, Metric]) -> Metric | None:
-    return metrics.get("nic_tx_packets_rate") or metrics.get("nmio_tx_packets_rate")
+    return _at_nic(metrics, "tx_packets_rate")
 
 
 def offered_met(load: LoadResult) -> Check:
@@ -75,34 +77,39 @@ def offered_met(load: LoadResult) -> Check:
     )
 
 
-def counters_agree(metrics: dict[str, Metric]) -> Check:
-    """Bytes of bodies at the clients against bytes that left the server's interfaces."""
+def counters_agree(metrics: dict[str, Metric], passes_on: bool = False) -> Check:
+    """Bytes of bodies at the clients against bytes that left the server's interfaces; where all of them were sent
+    to it first, against those that came in as well."""
     body, requests = metrics.get("goodput"), metrics.get("requests_rate")
-    nic = metrics.get("nic_tx_bytes_rate") or metrics.get("nmio_tx_bytes_rate")
-    packets = _packets_back(metrics)
-    if body is None or requests is None or nic is None or packets is None:
-        return Check(
-            value=None, evidence="not checked: bytes at the client or at the server's NICs are unknown"
-        )
-    least = body.value / 8
-    most = least + requests.value * HEADERS + packets.value * FRAME_OVERHEAD
-    holds = least * (1 - AGREE) <= nic.value <= most * (1 + AGREE)
-    return Check(
-        value=holds,
-        evidence=f"NIC sent {nic.value:.4g} B/s; bodies {least:.4g} B/s, with all headers {most:.4g} at most",
-    )
+    told, holds = [], True
+    for way in ("tx", "rx") if passes_on else ("tx",):
+        nic, packets = _at_nic(metrics, f"{way}_bytes_rate"), _at_nic(metrics, f"{way}_packets_rate")
+        if body is None or requests is None or nic is None or packets is None:
+            why = "not checked: bytes at the client or at the server's NICs are unknown"
+            return Check(value=None, evidence=why)
+        least = body.value / 8
+        headers = 0.0 if passes_on else requests.value * HEADERS
+        most = least + headers + packets.value * FRAME_OVERHEAD
+        holds = holds and least * (1 - AGREE) <= nic.value <= most * (1 + AGREE)
+        sent = "sent" if way == "tx" else "received"
+        told.append(f"NIC {sent} {nic.value:.4g} B/s, with all headers {most:.4g} at most")
+    return Check(value=holds, evidence=f"bodies {least:.4g} B/s; {'; '.join(told)}")
+
+
+def _at_nic(metrics: dict[str, Metric], what: str) -> Metric | None:
+    return metrics.get(f"nic_{what}") or metrics.get(f"nmio_{what}")
 
 
 def wire_limit(metrics: dict[str, Metric], wire: str, link_rate: str) -> Check:
-    nic = metrics.get("nic_tx_bytes_rate") or metrics.get("nmio_tx_bytes_rate")
+    """In the direction that has more."""
+    ways = [found for way in ("tx", "rx") if (found := _at_nic(metrics, f"{way}_bytes_rate")) is not None]
     if not link_rate:
         return Check(value=True, evidence=f"the wire ({wire}) has no rate of its own here")
-    if nic is None:
+    if not ways:
         return Check(value=None, evidence="not checked: bytes at the NIC are unknown")
-    capacity = parse_rate(link_rate)
+    rate, capacity = max(nic.value * 8 for nic in ways), parse_rate(link_rate)
     return Check(
-        value=nic.value * 8 <= capacity * 1.01,
-        evidence=f"{nic.value * 8:.4g} bit/s on a wire of {capacity:.4g} bit/s",
+        value=rate <= capacity * 1.01, evidence=f"{rate:.4g} bit/s on a wire of {capacity:.4g} bit/s"
     )
 
 

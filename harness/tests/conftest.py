@@ -97,7 +97,7 @@ schema: 1
 name: {name}
 kind: baseline
 title: For tests
-protocol: http
+protocols: [http]
 wires: [kernel]
 command: [{sys.executable}, {folder / "server.py"}, "{{{{ addresses[0] }}}}", "{{{{ tcp_port }}}}", "{{{{ root }}}}"]
 default_variant: plain

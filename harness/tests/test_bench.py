@@ -164,6 +164,50 @@ def test_a_best_at_the_end_of_the_values_decides_nothing(monkeypatch: pytest.Mon
     assert flat.outcomes[0].value == pytest.approx(40 / 20.5)
 
 
+def test_a_candidates_best_at_the_upper_end_is_a_lower_bound_that_decides_what_it_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured, runs = swept(monkeypatch, [10, 20, 30, 60], [2, 5, 20, 1])
+    (found,) = measured.outcomes
+    assert found.value == pytest.approx(3)
+    assert found.bound == "at least"
+    assert any("sandstorm/precopy: its best (60) is at the end" in note for note in found.notes)
+    assert base.as_json(bar(), measured)["holds"] is True
+    assert base.as_json(bar(), measured)["points"][0]["bound"] == "at least"
+    assert runs[1] == [[8, 4]]
+    measured, _ = swept(monkeypatch, [10, 20, 30, 40], [2, 5, 20, 1])  # below the bar of 2.5: not known
+    assert measured.outcomes == []
+    assert "at least 2: sandstorm/precopy's best is at the end of the values" in measured.failures[0]
+    assert base.as_json(bar(), measured)["holds"] is False
+
+
+def test_a_candidates_best_at_the_lower_end_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, _ = swept(monkeypatch, [90, 40, 30, 5], [2, 5, 20, 1])
+    assert measured.outcomes == []
+    assert "sandstorm/precopy: its best (90) is at the end of the values" in measured.failures[0]
+
+
+def test_trials_of_the_search_that_fail_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = bar(peer="nginx", options={"each_at_its_best": {"connections": [1, 2, 4]}})
+    rates = {1: 10.0, 2: 40.0, 4: 30.0}
+
+    class Folder:
+        path = Path("/nowhere")
+
+    def run(bar: Bar, rows: list[list[Point]], *rest: Any) -> tuple[list[Trial], Folder]:
+        searching = len(rest) == 3
+        points = [point for row in rows for point in row]
+        found = [record(one, rates[int(one.settings["connections"])]) for one in points]
+        if searching:
+            found.append(record(points[0], 0, status="failed").model_copy(update={"reason": "it died"}))
+        return found, Folder()
+
+    monkeypatch.setattr(trials, "run", run)
+    measured = compare.measure(told, None, lambda text: None)  # type: ignore[arg-type]
+    assert len(measured.outcomes) == 1
+    assert measured.failures == ["x: it died; again: "]
+
+
 def test_where_more_is_offered_than_served_the_offer_need_not_be_met(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

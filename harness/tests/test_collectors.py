@@ -13,7 +13,7 @@ from stackrig import validity
 from stackrig.collectors import cpu, nic, syscalls, telemetry
 from stackrig.collectors.base import Context, Side, Window
 from stackrig.drivers.base import LoadResult
-from stackrig.gateway import worker
+from stackrig.gateway import files, kernel
 from stackrig.model.trial import Metric
 from stackrig.plan import Planned
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
@@ -77,6 +77,61 @@ def test_cpu_of_a_side_is_group_threads_and_softirq_in_idle() -> None:
     assert found.metrics["machine_cpu_cores"].value == pytest.approx(2 * 0.8)
     assert found.facts["server_foreign_cores"] == pytest.approx(0.05)
     assert found.facts["server_received_rate"] == 20
+
+
+KERNELS = [
+    {"name": "ksoftirqd/0", "cpu": 0, "ns": 100_000_000},
+    {"name": "ksoftirqd/1", "cpu": 1, "ns": 40_000_000},
+    {"name": "kworker/0:1H", "cpu": 0, "ns": 50_000_000},
+    {"name": "kworker/0:2", "cpu": 0, "ns": 150_000_000},
+    {"name": "kworker/1:0", "cpu": 1, "ns": 900_000_000},
+    {"name": "kworker/u8:3", "cpu": 0, "ns": 100_000_000},
+    {"name": "kworker/u8:4", "cpu": 1, "ns": 700_000_000},
+]
+
+
+def test_softirq_that_was_put_off_is_its_cores_sides() -> None:
+    windows = cpu_windows(V1)
+    for one in windows.values():
+        one.threads = KERNELS
+    found = cpu.COLLECTOR.evaluate(windows, context())
+    assert found.metrics["server_cpu_cores"].value == pytest.approx((1.0 + 0.3 + 0.1 + 0.2) / 2)
+    assert found.metrics["client_receive_cpu_cores"].value == pytest.approx((0.3 + 0.04 + 0.2) / 2)
+    assert found.facts["server_foreign_cores"] == pytest.approx(0.0), "workers are others' work"
+    assert "server_worker_cpu_cores" not in found.metrics
+    assert "server_busy_percent" not in found.metrics
+
+
+def test_a_server_in_the_kernel_works_in_its_cores_workers() -> None:
+    windows = cpu_windows(V1)
+    windows["server"].threads = KERNELS
+    here = Context(V1, {"server": replace(SERVER, in_kernel=True), "client": CLIENT}, "kernel")
+    found = cpu.COLLECTOR.evaluate(windows, here)
+    assert found.metrics["server_worker_cpu_cores"].value == pytest.approx((0.05 + 0.15 + 0.1) / 2)
+    assert found.metrics["server_cpu_cores"].value == pytest.approx((1.0 + 0.3 + 0.1 + 0.3 + 0.2) / 2)
+    assert found.metrics["server_busy_percent"].value == pytest.approx(95)
+    assert "kernel workers 0.150" in found.metrics["server_busy_percent"].how
+    assert found.facts["server_foreign_cores"] == pytest.approx((1.4 - 1.0 - 0.3 - 0.1 - 0.3) / 2)
+
+
+def test_the_kernels_threads_are_timed_within_the_window_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter([{5: ("kworker/0:1", 0, 70)}, {5: ("kworker/0:1", 0, 100), 6: ("kworker/0:2", 0, 9)}])
+    monkeypatch.setattr(files, "_run_times", lambda prefixes: next(times))
+    host = files.Files()
+    said = host.window([], [], 0, 0, ["kworker/"])
+    assert [(one["name"], one["ns"]) for one in said["threads"]] == [("kworker/0:1", 30), ("kworker/0:2", 9)]
+
+
+def test_this_machine_has_kernel_threads_with_their_times() -> None:
+    found = files._run_times(["ksoftirqd/0", "kworker/"])
+    if not found:
+        pytest.skip("no kernel threads are seen here: another PID namespace")
+    _, core, ran = next(one for one in found.values() if one[0] == "ksoftirqd/0")
+    assert core == 0
+    assert ran >= 0
+    assert files._run_times([]) == {}
 
 
 def test_cpu_without_time_by_core_leaves_out_what_it_cannot_know_and_says_so() -> None:
@@ -166,8 +221,8 @@ def test_syscalls_that_were_not_counted_say_why() -> None:
 def test_events_are_counted_within_the_window_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not from when the tracepoint was opened, which takes its time."""
     fired = iter([100, 600])
-    monkeypatch.setattr(worker, "_fired", lambda descriptors: next(fired))
-    host = worker.Worker.__new__(worker.Worker)
+    monkeypatch.setattr(kernel, "_fired", lambda descriptors: next(fired))
+    host = kernel.Kernel.__new__(kernel.Kernel)
     monkeypatch.setattr(host, "_pause", lambda seconds: None)
     assert host.count([3, 4], begin=0.1, length=0.3)["count"] == 500
 
@@ -264,6 +319,25 @@ def test_counters_that_disagree_are_found() -> None:
         "sent much more"
     )
     assert validity.counters_agree({}).value is None
+
+
+def test_what_is_passed_on_came_in_as_well() -> None:
+    rates = {"nic_tx_bytes_rate": 1.2e6, "nic_tx_packets_rate": 3e3, "nic_rx_packets_rate": 3e3}
+    good = metrics(goodput=8e6, requests_rate=31250.0, nic_rx_bytes_rate=1.15e6, **rates)
+    assert validity.counters_agree(good, passes_on=True).value is True
+    made_up_bytes = {**good, **metrics(nic_rx_bytes_rate=0.2e6)}
+    assert validity.counters_agree(made_up_bytes, passes_on=True).value is False
+    assert validity.counters_agree(made_up_bytes).value is True, "an answer may be larger than its question"
+    twice = {**good, **metrics(nic_tx_bytes_rate=2.2e6)}
+    assert validity.counters_agree(twice, passes_on=True).value is False, "no headers of answers excuse it"
+    assert validity.counters_agree(metrics(goodput=8e6), passes_on=True).value is None
+
+
+def test_a_wires_rate_binds_either_direction() -> None:
+    assert (
+        validity.wire_limit(metrics(nic_tx_bytes_rate=1e3, nic_rx_bytes_rate=2e9), "shm", "10G").value
+        is False
+    )
 
 
 def test_a_rate_beyond_the_wires_is_found() -> None:

@@ -304,7 +304,7 @@ def test_the_sample_has_both_ends_and_no_name_twice() -> None:
 
 def planned() -> ServerPlan:
     system, variant = registry.resolve_system("namestorm")
-    return ServerPlan(system, variant, {}, "afxdp", [0], "")
+    return ServerPlan(system, variant, "dns", {}, "afxdp", [0], "")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ schema: 1
 name: some
 kind: baseline
 title: Some
-protocol: http
+protocols: [http]
 wires: [kernel]
 command: [some]
 default_variant: plain
@@ -93,7 +93,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_every_mistake_at_once(tmp_path: Path) -> None:
-    said = told(tmp_path, "title: Some\nprotocol: http", "titel: Some\nprotocol: htpp")
+    said = told(tmp_path, "title: Some\nprotocols: [http]", "titel: Some\nprotocols: [htpp]")
     assert len(said.splitlines()) == 3
 
 

@@ -32,6 +32,7 @@ class Outcome:
     peer: list[float]
     unit: str  # of candidate and peer
     notes: list[str] = field(default_factory=list)
+    bound: str = ""  # "at least", "at most": the candidate might do better than was tried
 
 
 @dataclass

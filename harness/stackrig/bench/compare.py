@@ -4,7 +4,9 @@
 With `options: {each_at_its_best: {AXIS: [VALUES]}}` each side has the value, such as a rate of queries offered, at
 which it does best. A few trials at all of the values find it; fresh trials of both sides at theirs, interleaved, are
 what is judged, so that the choice is not made by the trials that it favours. Where a side's best lies at an end of
-the values, nobody knows what lies beyond: the bar is not decided. More may be offered than is served.
+the values, nobody knows what lies beyond: the bar is not decided. Except where it is the candidate's, and at the
+upper end: with more it could only have done better, so that its rate is a lower bound, which decides a bar that it
+passes. More may be offered than is served.
 
 The ratio is the median of the repetitions' ratios: a machine that slows down slows both sides of a pair.
 
@@ -15,6 +17,7 @@ ratio would be the client's.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
@@ -38,23 +41,35 @@ def measure(bar: Bar, session: Session, tell: Tell) -> Measured:
     choices = _choices(bar)
     measured = Measured([], bar.peer, 0)
     pairs = [[trials.point(bar, role, settings) for role in ROLES] for settings in bar.points]
-    chosen: list[list[str]] = [[] for _ in pairs]
+    chosen: list[Chosen] = [Chosen() for _ in pairs]
     if choices:
         pairs, chosen = _each_at_its_best(bar, choices, session, tell, measured)
     if not any(pairs):
         return measured
     records, folder = trials.run(bar, [pair for pair in pairs if pair], session, tell)
     measured.folder = folder.path
-    measured.failures += [f"{r.id}: {r.reason}; again: {r.rerun}" for r in records if r.status != "ok"]
-    for settings, pair, notes in zip(bar.points, pairs, chosen, strict=True):
+    measured.failures += _failed(records)
+    for settings, pair, how in zip(bar.points, pairs, chosen, strict=True):
         if pair:
-            _judge(bar, trials.told(settings), records, pair, notes, measured)
+            _judge(bar, trials.told(settings), records, pair, how, measured)
     measured.trials = trials.fewest(measured)
     return measured
 
 
+@dataclass
+class Chosen:
+    """What is said of the values at which both sides are compared. `bound`: the candidate might do better beyond."""
+
+    notes: list[str] = field(default_factory=list)
+    bound: bool = False
+
+
+def _failed(records: list[Trial]) -> list[str]:
+    return [f"{r.id}: {r.reason}; again: {r.rerun}" for r in records if r.status != "ok"]
+
+
 def _judge(
-    bar: Bar, told: str, records: list[Trial], pair: list[Point], notes: list[str], measured: Measured
+    bar: Bar, told: str, records: list[Trial], pair: list[Point], how: Chosen, measured: Measured
 ) -> None:
     candidate, peer = pair
     ours, theirs = trials.usable(records, candidate, bar.metric), trials.usable(records, peer, bar.metric)
@@ -73,12 +88,21 @@ def _judge(
     if why := trials.cannot_bear(paired, overload):
         measured.failures.append(f"{told}: {why}")
         return
-    notes = notes + _clients(records, candidate, peer) + trials.notes(paired, overload)
+    notes = how.notes + _clients(records, candidate, peer) + trials.notes(paired, overload)
     if alone := len(ours.keys() ^ theirs.keys()):
         notes.append(f"{alone} trials without a valid one beside them in their repetition were left out")
     candidates, peers = [[side[r].metrics[bar.metric].value for r in both] for side in (ours, theirs)]
     unit = ours[both[0]].metrics[bar.metric].unit
-    measured.outcomes.append(ratio(told, candidates, peers, unit, notes))
+    outcome = ratio(told, candidates, peers, unit, notes)
+    if how.bound:
+        outcome.bound = "at least" if bar.better == "higher" else "at most"
+        if not bar.holds(outcome.value):
+            measured.failures.append(
+                f"{told}: {outcome.bound} {outcome.value:.3g}: {candidate.label}'s best is at the end of the "
+                "values; what lies beyond may be better"
+            )
+            return
+    measured.outcomes.append(outcome)
 
 
 def _choices(bar: Bar) -> list[dict[str, Scalar]]:
@@ -88,7 +112,7 @@ def _choices(bar: Bar) -> list[dict[str, Scalar]]:
 
 def _each_at_its_best(
     bar: Bar, choices: list[dict[str, Scalar]], session: Session, tell: Tell, measured: Measured
-) -> tuple[list[list[Point]], list[list[str]]]:
+) -> tuple[list[list[Point]], list[Chosen]]:
     """For every point of the bar both sides at what suits each, and what is said of the choice. An empty pair where
     a side's best is not known: `measured` has the reason."""
     sides = [
@@ -97,31 +121,52 @@ def _each_at_its_best(
     ]
     rows = [[side[index] for side in pair] for pair in sides for index in range(len(choices))]
     records, folder = trials.run(bar, rows, session, tell, SEARCH)
+    measured.failures += _failed(records)
     pairs, told = [], []
     for settings, pair in zip(bar.points, sides, strict=True):
         found = [_best(bar, records, side) for side in pair]
-        for side, (point, why) in zip(pair, found, strict=True):
-            if point is None:
-                measured.failures.append(f"{trials.told(settings)}: {side[0].label}: {why}; {folder.path}")
-        points = [point for point, _ in found if point is not None]
-        pairs.append(points if len(points) == len(ROLES) else [])
-        told.append([f"{point.label} at {_setting(point, choices)}" for point in points])
+        decided = []
+        for role, side, best in zip(ROLES, pair, found, strict=True):
+            if best.point is None or (
+                best.open_end and not (role == "candidate" and best.open_end == "upper")
+            ):
+                measured.failures.append(
+                    f"{trials.told(settings)}: {side[0].label}: {best.why}; {folder.path}"
+                )
+            else:
+                decided.append(best.point)
+        notes = [f"{point.label} at {_setting(point, choices)}" for point in decided]
+        bound = bool(found[0].open_end)
+        if bound and found[0].point in decided:
+            notes.append(f"{found[0].point.label}: {found[0].why}: its rate is a bound")
+        pairs.append(decided if len(decided) == len(ROLES) else [])
+        told.append(Chosen(notes, bound))
     return pairs, told
 
 
-def _best(bar: Bar, records: list[Trial], side: list[Point]) -> tuple[Point | None, str]:
-    """The point of a side at which its median is the best; None, and why, where none is known to be."""
+@dataclass(frozen=True)
+class Best:
+    """The point of a side at which its median is the best, or why none is known. `open_end`: it is at an end of the
+    values, and the value beside it is clearly worse."""
+
+    point: Point | None
+    why: str = ""
+    open_end: Literal["", "lower", "upper"] = ""
+
+
+def _best(bar: Bar, records: list[Trial], side: list[Point]) -> Best:
     medians = [median(values) if (values := _values(records, one, bar.metric)) else None for one in side]
     found = [value for value in medians if value is not None]
     if not found:
-        return None, "no valid trial at any of the values"
+        return Best(None, "no valid trial at any of the values")
     best = (max if bar.better == "higher" else min)(found)
     at = medians.index(best)
     inward = {0: 1, len(side) - 1: len(side) - 2}.get(at)
     beside = medians[inward] if inward is not None and len(side) > 1 else best
     if beside is None or abs(best / beside - 1) > PLATEAU:
-        return None, f"its best ({best:.6g}) is at the end of the values; what lies beyond may be better"
-    return side[at], ""
+        why = f"its best ({best:.6g}) is at the end of the values; what lies beyond may be better"
+        return Best(side[at], why, "lower" if at == 0 else "upper")
+    return Best(side[at])
 
 
 def _setting(point: Point, choices: list[dict[str, Scalar]]) -> str:

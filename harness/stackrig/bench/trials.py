@@ -99,7 +99,7 @@ def fewest(measured: Measured) -> int:
 
 def told(settings: dict[str, Scalar]) -> str:
     parts = [
-        f"{name}={format_size(value) if name == 'file_size' and isinstance(value, int) else value}"
+        f"{name}={format_size(value) if name in plan.SIZES and isinstance(value, int) else value}"
         for name, value in settings.items()
     ]
     return ", ".join(parts)

@@ -80,6 +80,8 @@ def check(artifact: Artifact) -> None:
     names.check_panels(registry.artifacts()[artifact.id], artifact)
     published(artifact.paper)
     claims_on(artifact)
+    if artifact.kind == "machines":
+        table(artifact.paper, artifact.tables[0].published)
     if artifact.interface is not None:
         table(artifact.paper, str(artifact.interface.get("table", "")))
 

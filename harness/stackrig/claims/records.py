@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from stackrig.model.trial import Check, Run, Trial
 Point = tuple[tuple[str, Scalar], ...]
 """The axes' values, in the artifact's order of axes."""
 
-SIZES = frozenset({"file_size", "message_size", "buffer_size"})
+SIZES = frozenset({"file_size", "message_size", "buffer_size", "payload", "under_way"})
 """Axes in bytes, which are shown as 4 KiB and the like."""
 
 
@@ -47,7 +47,7 @@ def counted(axis: str, setting: Scalar) -> str:
         return WIRES.get(str(setting), str(setting))
     if axis == "zone_entries":
         return f"{setting} name" + ("" if setting == 1 else "s")
-    word = {"nics": "NIC", "queues": "queue", "server_cores": "core"}.get(axis)
+    word = {"nics": "NIC", "queues": "queue", "server_cores": "core", "connections": "connection"}.get(axis)
     if word is None:
         return f"{axis.replace('_', ' ')} {show(axis, setting)}"
     return f"{setting} {word}" + ("" if setting == 1 else "s")
@@ -108,7 +108,7 @@ class Cell:
         settings, busy = trial.point.settings, value(trial, "server_cpu_percent")
         # A wire that has a rate may well be what is full; so may be one whose rate nobody told.
         free = (self.wire_without_rate or trial.point.wire == "shm") and not settings.get("link_rate")
-        closed = settings.get("loop", "closed") == "closed"
+        closed = settings.get("loop", "closed") == "closed" and not _in_turns(settings)
         return "load" if free and closed and busy is not None and busy < SERVER_BUSY else ""
 
     def doubts(self) -> dict[str, tuple[int, str]]:
@@ -120,6 +120,13 @@ class Cell:
                     count, evidence = found.get(name, (0, check.evidence))
                     found[name] = (count + 1, evidence)
         return found
+
+
+def _in_turns(settings: Mapping[str, Scalar]) -> bool:
+    """An echo's client that has one buffer under way at all: its rate is the round trip's, and more load would be
+    another experiment."""
+    alone = settings.get("connections") == 1 and settings.get("pipeline") == 1
+    return alone and "payload" in settings and not settings.get("under_way")
 
 
 def value(trial: Trial, metric: str) -> float | None:

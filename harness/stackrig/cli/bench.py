@@ -80,7 +80,7 @@ def _print(bar: Bar, measured: Measured, holds: bool) -> None:
         if outcome.peer:
             typer.echo(f"    {measured.peer_name}: {output.quantity(median(outcome.peer), outcome.unit)}")
         shown = f"{outcome.value:.3g}" if bar.unit == "ratio" else f"{outcome.value:,.6g} {bar.unit}"
-        kind = "ratio " if bar.unit == "ratio" else ""
+        kind = ("ratio " if bar.unit == "ratio" else "") + (f"{outcome.bound} " if outcome.bound else "")
         single = isnan(outcome.low)
         span = "no interval of one trial" if single else f"95 %: {outcome.low:.4g} to {outcome.high:.4g}"
         typer.echo(f"    {kind}{shown} ({span}), {len(outcome.candidate)} trials; bar {_must(bar)}")

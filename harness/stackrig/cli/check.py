@@ -9,6 +9,9 @@ from stackrig import registry
 from stackrig.cli import output
 from stackrig.errors import UserError, unknown
 
+# Protocol → the workload in whose setting a gate is put to a server.
+USUAL = {"http": "web-short", "dns": "dns-zone", "echo": "echo", "thrift": "forward"}
+
 
 def command(
     names: list[str] = typer.Argument(
@@ -138,24 +141,24 @@ def _gates(
     with sessions.Session(seed=seed) as session:
         for spelled in labels:
             system, variant = registry.resolve_system(spelled)
-            wire = system.wires[0]
-            workload = {"http": "web-short", "dns": "dns-zone"}[system.protocol]
-            point = Point(
-                system=system.name,
-                variant=variant,
-                label=system.label(variant),
-                workload=workload,
-                load="rigload",
-                wire="kernel",
-                server_wire=wire,
-                settings={"file_size": size, "zone_entries": zone_entries},
-            )
-            corpus = session.corpus(registry.load_workload(workload, "rigload"), point.settings)
-            plan = sessions.server_plan(point, corpus, session.cores("server", 1))
-            try:
-                report = session.gate(point, plan, sessions.wiring_of(point, system), corpus)
-            except ServerError as error:
-                found[point.label] = Report(findings=[str(error), error.excerpt]).as_json()
-                continue
-            found[point.label] = report.as_json()
+            for protocol in (spoken := system.speaks(variant)):
+                point = Point(
+                    system=system.name,
+                    variant=variant,
+                    label=system.label(variant),
+                    workload=USUAL[protocol],
+                    load="rigload",
+                    wire="kernel",
+                    server_wire=system.wires[0],
+                    settings={"file_size": size, "zone_entries": zone_entries},
+                )
+                named = point.label if len(spoken) == 1 else f"{point.label} ({protocol})"
+                workload = registry.load_workload(point.workload, point.load)
+                corpus = session.corpus(workload, point.settings)
+                plan = sessions.server_plan(point, corpus, session.cores("server", 1))
+                try:
+                    report = session.gate(point, plan, sessions.wiring_of(point, system), corpus)
+                except ServerError as error:
+                    report = Report(findings=[str(error), error.excerpt])
+                found[named] = report.as_json()
     return found

@@ -87,10 +87,10 @@ def _power(artifact: str, wanted: str, json: bool) -> None:
         )
     data = read_run(folder, registry.load_artifact(artifact))
     cells = [data.cell(system, point) for system in data.systems for point in data.points]
-    metrics = [
-        y for panel in data.artifact.panels for y in ([panel.y] if isinstance(panel.y, str) else panel.y)
-    ]
-    spreads = {metric: repetitions.spread([cell.values(metric) for cell in cells]) for metric in metrics}
+    spreads = {
+        metric: repetitions.spread([cell.values(metric) for cell in cells])
+        for metric in data.artifact.metrics
+    }
     found = {metric: spread for metric, spread in spreads.items() if spread is not None}
     if not found:
         raise UserError(f"run {folder.name} has no point with two trials; how far they lie apart is unknown")

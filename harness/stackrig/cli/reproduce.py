@@ -25,6 +25,10 @@ def command(
 
     known = registry.load_artifact(artifact)
     papers.check(known)
+    if known.kind == "machines":
+        said = f"{artifact} is looked up on this machine; nothing was started"
+        typer.echo(said if dry_run else f"page: {shown(analysis_api.machines(artifact))}")
+        return
     if known.experiment is None:
         if dry_run:
             typer.echo(

@@ -27,6 +27,7 @@ class Side:
     receive_threads: list[int]
     pids: list[int]
     telemetry: str | None = None
+    in_kernel: bool = False  # what serves here is the kernel itself: its workers are no strangers
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,14 @@ class Window:
     seconds: float
     first: dict[str, Any]
     last: dict[str, Any]
+    threads: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # of the kernel: name, cpu, ns within the window
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> Window:
         seconds = (raw["last"]["ns"] - raw["first"]["ns"]) / 1e9
-        return cls(seconds, raw["first"]["texts"], raw["last"]["texts"])
+        return cls(seconds, raw["first"]["texts"], raw["last"]["texts"], raw.get("threads", []))
 
     def delta(self, path: str) -> int:
         """Increase of a file that holds one number."""

@@ -4,7 +4,8 @@
 A side's CPU is the sum of
   - its control group: the processes, with the softirq work that ran on top of them (this kernel charges that
     to the task below, as all kernels without IRQ time accounting do);
-  - its NAPI threads (collected by thread);
+  - its NAPI threads (collected by thread), and the softirq work that was put off to its cores' ksoftirqd;
+  - where the server is the kernel itself (in-kernel), the kernel workers on its cores;
   - softirq work that ran on its cores while they were idle, which no task is charged for: the cores' busy time
     less the time of all tasks there. Needs CPU time by core (control groups v1, or /proc/schedstat).
 """
@@ -14,6 +15,9 @@ from __future__ import annotations
 from stackrig.collectors.base import Collected, Context, Side, Window
 
 STAT, SCHEDSTAT, SOFTNET = "/proc/stat", "/proc/schedstat", "/proc/net/softnet_stat"
+SOFTIRQ, WORKER = "ksoftirqd/", "kworker/"
+THREADS = [SOFTIRQ, WORKER]
+"""The kernel's threads whose time is asked for."""
 TICKS = 100.0  # USER_HZ: /proc/stat counts hundredths of a second on every Linux
 
 
@@ -61,6 +65,8 @@ def _side(found: Collected, side: Side, window: Window, context: Context) -> Non
         / seconds
     )
     threads = sum(_thread_seconds(window, tid) for tid in side.receive_threads) / seconds
+    put_off = _kernel_threads(window, side, SOFTIRQ) / seconds
+    workers = _kernel_threads(window, side, WORKER) / seconds if side.in_kernel else 0.0
     busy = busy_cores(window)
     on_cores = sum(busy.get(core, 0.0) for core in side.cores)
     tasks = _task_cores(window, side.cores, context)
@@ -68,8 +74,9 @@ def _side(found: Collected, side: Side, window: Window, context: Context) -> Non
     if tasks is not None:
         # The accounts are kept by different clocks; a difference under zero is their noise.
         in_idle = max(0.0, on_cores - tasks)
-    total = group + threads + (in_idle or 0.0)
-    parts = f"control group {group:.3f} + NAPI threads {threads:.3f}"
+    total = group + threads + put_off + workers + (in_idle or 0.0)
+    parts = f"control group {group:.3f} + NAPI threads {threads:.3f} + ksoftirqd {put_off:.3f}"
+    parts += f" + kernel workers {workers:.3f}" if side.in_kernel else ""
     parts += (
         f" + softirq in idle {in_idle:.3f}"
         if in_idle is not None
@@ -79,13 +86,22 @@ def _side(found: Collected, side: Side, window: Window, context: Context) -> Non
     found.put(f"{role}_cpu_percent", 100 * total / len(side.cores), "%", f"of {len(side.cores)} core(s)")
     found.put(f"{role}_process_cpu_cores", group, "cores", f"{Path(usage).name} of the control group")
     found.put(
-        f"{role}_receive_cpu_cores", threads + (in_idle or 0.0), "cores", "NAPI threads and softirq in idle"
+        f"{role}_receive_cpu_cores",
+        threads + put_off + (in_idle or 0.0),
+        "cores",
+        "NAPI threads, ksoftirqd and softirq in idle",
     )
+    if side.in_kernel:
+        found.put(f"{role}_worker_cpu_cores", workers, "cores", "kernel workers on its cores")
+        # It has no loop of its own whose work could be told from its looking for work.
+        found.put(
+            f"{role}_busy_percent", 100 * total / len(side.cores), "%", f"CPU time of the kernel: {parts}"
+        )
     found.facts[f"{role}_cores_busy"] = on_cores
     found.facts[f"{role}_thread_cores"] = threads
     if tasks is not None:
         # May be negative where part of the side's work ran on other cores than its own.
-        found.facts[f"{role}_foreign_cores"] = tasks - group - threads
+        found.facts[f"{role}_foreign_cores"] = tasks - group - threads - put_off - workers
     found.facts[f"{role}_received_rate"] = _received(window, side.cores) / seconds
 
 
@@ -94,6 +110,18 @@ def _thread_seconds(window: Window, tid: int) -> float:
     if window.missing(path):
         return 0.0
     return (int(window.last[path].split()[0]) - int(window.first[path].split()[0])) / 1e9
+
+
+def _kernel_threads(window: Window, side: Side, kind: str) -> float:
+    """Seconds that the kernel's threads of a kind ran on the side's cores: those bound there, by their names, and
+    those of no core (kworker/u...) by where they ran last."""
+    total = 0.0
+    for thread in window.threads:
+        if thread["name"].startswith(kind):
+            core = thread["name"].removeprefix(kind).partition(":")[0]
+            where = int(core) if core.isdigit() else thread["cpu"]
+            total += thread["ns"] / 1e9 if where in side.cores else 0.0
+    return total
 
 
 def _cpu_lines(stat: str) -> dict[int, list[int]]:

@@ -83,7 +83,8 @@ class Telemetry:
                 found.unavailable[metric] = f"because the page has no q*.{suffix}"
             else:
                 found.put(metric, (after - before) / window.seconds, unit, f"telemetry q*.{suffix}")
-        _busy(found, first, last, window.seconds, len(context.server.cores))
+        if not context.server.in_kernel:  # whose program only sets up; see the collector of CPU time
+            _busy(found, first, last, window.seconds, len(context.server.cores))
         return found
 
 

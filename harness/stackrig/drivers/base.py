@@ -40,6 +40,7 @@ class Load:
     content_root: str
     file_size: int | None  # bytes, where every answer has the same
     interfaces: list[str] = field(default_factory=list)  # the client's, for tools that go past the kernel
+    local_addresses: list[str] = field(default_factory=list)  # of the client's kernel, one per NIC
     header_bytes: int = 0  # of one answer, as the gate saw it; for tools that count headers as well
 
     def text(self, name: str, default: str = "") -> str:

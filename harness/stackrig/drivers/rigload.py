@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from stackrig.drivers.base import Command, Load, LoadResult, ParseError, PhaseName
+from stackrig.testbed.wiring import SERVICES
 
 
 def _where(load: Load) -> list[str]:
@@ -48,6 +49,39 @@ def _queries(load: Load) -> list[str]:
     return [*argv, "--edns"] if load.parameters.get("edns") else argv
 
 
+def _buffers(load: Load) -> list[str]:
+    """Of `rigload echo`: every byte that comes back is compared."""
+    argv = ["--size", str(load.whole("payload", 32)), "--connections", str(load.whole("connections", 1))]
+    return [*argv, "--pipeline", str(_pipeline(load))]
+
+
+def _pipeline(load: Load) -> int:
+    """Buffers under way on each connection: so many, or as many as `under_way` bytes hold."""
+    size, bytes_under_way = load.whole("payload", 32), load.whole("under_way")
+    return max(1, bytes_under_way // size) if bytes_under_way else load.whole("pipeline", 1)
+
+
+def _messages(load: Load) -> list[str]:
+    """Of `rigload forward`: the sinks are its own, on the client's kernel; every message is looked for."""
+    argv = ["--sink-address", load.local_addresses[0]]
+    argv += ["--senders", str(load.whole("senders", 8)), "--sinks", str(load.whole("sinks", 20))]
+    return [*argv, "--size", str(load.whole("payload", 32))]
+
+
+def _stream_for(load: Load) -> list[str]:
+    """How long a stream lasts: no loop to choose, and all of it is checked."""
+    argv = ["--warmup", f"{load.warmup_s:g}", "--duration", f"{load.duration_s:g}", "--seed", str(load.seed)]
+    return [*argv, "--timeout-ms", str(load.whole("timeout_ms", 5000))]
+
+
+def _words(load: Load, files: dict[str, str]) -> list[str]:
+    if load.protocol == "echo":
+        return [*_buffers(load), *_stream_for(load)]
+    if load.protocol == "thrift":
+        return [*_messages(load), *_stream_for(load)]
+    return [*(_queries(load) if load.protocol == "dns" else _requests(load, files)), *_how_much(load)]
+
+
 def _how_much(load: Load) -> list[str]:
     loop = load.text("loop", "closed")
     argv = ["--loop", loop]
@@ -65,14 +99,17 @@ class Rigload:
     def refuses(self, load: Load) -> str | None:
         if load.text("loop", "closed") == "open" and not load.parameters.get("rate"):
             return "an open loop needs `rate`, the requests per second to offer"
+        if load.protocol == "thrift" and load.wire != "kernel":
+            return f"senders and sinks of `forward` are kernel sockets; {load.wire} is no wire for them"
+        if load.protocol == "thrift" and (len(load.targets) > 1 or len(load.cores) > 1):
+            return "`forward` is one forwarder's load, made by one thread: one NIC, one client core"
         return None
 
     def commands(self, load: Load, phase: PhaseName, before: LoadResult | None) -> list[Command]:
         output = f"{load.folder}/rigload.json"
         files: dict[str, str] = {}
-        argv = [load.program, load.protocol, *_where(load)]
-        argv += _queries(load) if load.protocol == "dns" else _requests(load, files)
-        argv += [*_how_much(load), "--json", output]
+        argv = [load.program, SERVICES[load.protocol], *_where(load), *_words(load, files)]
+        argv += ["--json", output]
         return [Command("rigload", argv, files, output, "--ready-fd")]
 
     def parse(self, outputs: dict[str, str], load: Load) -> LoadResult:

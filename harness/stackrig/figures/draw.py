@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,31 +21,19 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from stackrig.claims.records import SIZES, show
+from stackrig.claims.records import SIZES
+from stackrig.figures.reference import printed, reference, x_of
 from stackrig.figures.series import Mark, Plot, Series
-from stackrig.figures.style import style_of
+from stackrig.figures.style import DARK, LIGHT, Theme, style_of
 from stackrig.model.base import Scalar, format_size
-from stackrig.model.metrics import Metric, metric
+from stackrig.model.metrics import Metric
 from stackrig.model.paper import Value
 from stackrig.stats.interval import Interval
 
 WIDTH = 7.0
 """Inches: two columns of a conference page, so that type keeps its size in print."""
-
-
-@dataclass(frozen=True)
-class Theme:
-    paper: str
-    ink: str
-    faint: str
-    grid: str
-    dark: bool
-
-
-LIGHT = Theme(paper="#FFFFFF", ink="#1A1A1A", faint="#6E6E6E", grid="#E4E4E4", dark=False)
-DARK = Theme(paper="#15181D", ink="#E8E8E8", faint="#9AA0A8", grid="#2C3138", dark=True)
 
 
 def save(plots: Sequence[Plot], published: Sequence[Value], folder: Path, stem: str = "figure") -> list[Path]:
@@ -139,9 +126,16 @@ def _panel(axes: Axes, plot: Plot, published: Sequence[Value], theme: Theme) -> 
     _x_axis(axes, plot)
     for place, series in enumerate(plot.series):
         _curve(axes, plot, series, place, theme)
-    _y_axis(axes, plot.y.shown_unit == "%")
+    if plot.panel.printed:
+        printed(axes, plot, theme)
+    if plot.panel.relative_to:
+        axes.axhline(1.0, color=theme.faint, linewidth=0.8, zorder=1)
+    if plot.panel.y_scale == "log10":
+        _log_y_axis(axes, plot)
+    else:
+        _y_axis(axes, plot.y.shown_unit == "%")
     for value in published:
-        _reference(axes, plot, value, theme)
+        reference(axes, plot, value, theme)
 
 
 def _y_label(shown: Metric) -> str:
@@ -150,22 +144,14 @@ def _y_label(shown: Metric) -> str:
     return shown.shown_unit or shown.title
 
 
-def _x_of(plot: Plot, value: Scalar) -> float:
-    if plot.panel.x_scale == "category":
-        return float([str(one) for one in plot.x_values].index(str(value)))
-    number = float(value)
-    # As places on a plain axis, so that a step aside and the room at the ends are as wide everywhere.
-    return {"log2": math.log2, "log10": math.log10}.get(plot.panel.x_scale, float)(number)
-
-
 def _x_axis(axes: Axes, plot: Plot) -> None:
     values = plot.x_values
-    places = [_x_of(plot, value) for value in values]
+    places = [x_of(plot, value) for value in values]
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_spaced([_tick(plot, value) for value in values], places))
     name = plot.panel.x_label or plot.panel.x.replace("_", " ").capitalize()
-    axes.set_xlabel(f"{name} (KiB)" if _in_kib(plot) else name)
+    axes.set_xlabel(f"{name} (KiB)" if _in_kib(plot) else f"{name} (bytes)" if _in_letters(plot) else name)
     room = 0.06 * ((places[-1] - places[0]) or 4.0)
     axes.set_xlim(places[0] - room, places[-1] + room)
 
@@ -182,16 +168,23 @@ def _spaced(labels: Sequence[str], places: Sequence[float]) -> list[str]:
     return shown
 
 
-def _with_unit(plot: Plot, value: float) -> str:
-    return show(plot.panel.x, int(value)) if plot.panel.x in SIZES else f"{value:g}"
-
-
 def _in_kib(plot: Plot) -> bool:
     """Sizes that are all whole KiB are shown as such numbers, as papers do."""
     return plot.panel.x in SIZES and all(float(value) % 1024 == 0 for value in plot.x_values)
 
 
+MANY = 6
+"""Sizes on one axis: with more, their units would run into each other."""
+
+
+def _in_letters(plot: Plot) -> bool:
+    """Many sizes, of which some are less than a KiB: 32, 64, ... 1K, 2K."""
+    return plot.panel.x in SIZES and len(plot.x_values) > MANY and not _in_kib(plot)
+
+
 def _tick(plot: Plot, value: Scalar) -> str:
+    if _in_letters(plot):
+        return format_size(int(value)).removesuffix("iB").removesuffix("B")
     if plot.panel.x in SIZES and not isinstance(value, str):
         return f"{value / 1024:g}" if _in_kib(plot) else format_size(int(value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -200,10 +193,10 @@ def _tick(plot: Plot, value: Scalar) -> str:
 def _curve(axes: Axes, plot: Plot, series: Series, place: int, theme: Theme) -> None:
     style = style_of(series.system)
     color = style.dark if theme.dark else style.color
-    per = metric(series.metric).shown_per
+    per = plot.shown(series.metric).shown_per
     aside = _aside(axes, place, len(plot.series))
     for run in _unbroken(series.marks):
-        xs = [_x_of(plot, mark.x) + aside for mark, _ in run]
+        xs = [x_of(plot, mark.x) + aside for mark, _ in run]
         ys = [interval.value / per for _, interval in run]
         axes.plot(xs, ys, color=color, linestyle=style.line, linewidth=1.3, zorder=3)
         for x, (mark, interval) in zip(xs, run, strict=True):
@@ -228,7 +221,7 @@ def _curve(axes: Axes, plot: Plot, series: Series, place: int, theme: Theme) -> 
                 zorder=4 + place / 100,
             )
     # Crosses all stand at one height: they step further aside than marks.
-    lost = [_x_of(plot, mark.x) + 2.5 * aside for mark in series.marks if mark.interval is None]
+    lost = [x_of(plot, mark.x) + 2.5 * aside for mark in series.marks if mark.interval is None]
     # At the foot of the plot, wherever that is.
     foot = [0.04] * len(lost)
     across: Any = axes.get_xaxis_transform()
@@ -258,6 +251,25 @@ def _y_axis(axes: Axes, percent: bool) -> None:
     axes.set_ylim(0, max(107.0, top) if percent else top)
 
 
+def _log_y_axis(axes: Axes, plot: Plot) -> None:
+    """Whole decades around what was measured, in plain numbers."""
+    per = plot.y.shown_per
+    ends = [
+        end / per
+        for one in plot.series
+        for mark in one.marks
+        if mark.interval is not None
+        for end in ((mark.interval.low, mark.interval.high) if mark.interval.known else [mark.interval.value])
+        if math.isfinite(end) and end > 0
+    ]
+    axes.set_yscale("log")
+    if ends:
+        least, most = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
+        axes.set_ylim(10.0**least, 10.0 ** max(most, least + 1))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.10g}"))
+
+
 ALIKE = 2.5
 """Panels of one metric get one scale unless their ranges are further apart than this."""
 
@@ -265,71 +277,15 @@ ALIKE = 2.5
 def _same_height(panels: Sequence[tuple[Axes, Plot]]) -> None:
     """Panels of one metric are read against each other: one scale for all, where it hides none of them."""
     for name in {plot.y.title for _, plot in panels}:
-        group = [axes for axes, plot in panels if plot.y.title == name and not plot.empty]
+        group = [
+            axes
+            for axes, plot in panels
+            if plot.y.title == name and not plot.empty and plot.panel.y_scale == "linear"
+        ]
         tops = [axes.get_ylim()[1] for axes in group]
         if group and max(tops) <= ALIKE * min(tops):
             for axes in group:
                 axes.set_ylim(0, max(tops))
-
-
-# The paper's numbers --------------------------------------------------------------------------------------
-
-
-def _reference(axes: Axes, plot: Plot, value: Value, theme: Theme) -> None:
-    place = value.at.get(plot.panel.x)
-    if value.draw == "place" and isinstance(place, (int, float)):
-        _place(axes, plot, float(place), theme)
-    elif value.draw == "level" and value.value is not None and value.quantity in _drawn(plot):
-        start = place.get("at_least") if isinstance(place, dict) else None
-        _level(axes, plot, value.value / plot.y.shown_per, start, theme)
-
-
-def _drawn(plot: Plot) -> set[str]:
-    return {series.metric for series in plot.series}
-
-
-def _place(axes: Axes, plot: Plot, x: float, theme: Theme) -> None:
-    at = _x_of(plot, x)
-    left, right = axes.get_xlim()
-    if not left <= at <= right:
-        return
-    late = at > left + 0.7 * (right - left)
-    axes.axvline(at, color=theme.faint, linestyle=(0, (1, 2)), linewidth=1.0, zorder=1)
-    axes.annotate(
-        f"paper: {_with_unit(plot, x)}",
-        (at, 1.0),
-        xycoords=axes.get_xaxis_transform(),
-        xytext=(-2 if late else 2, -1),
-        textcoords="offset points",
-        fontsize=7,
-        color=theme.faint,
-        ha="right" if late else "left",
-        va="top",
-    )
-
-
-def _level(axes: Axes, plot: Plot, y: float, start: float | None, theme: Theme) -> None:
-    left, right = axes.get_xlim()
-    begin = left if start is None else _x_of(plot, start)
-    since = "" if start is None else f" from {_with_unit(plot, start)} on"
-    words = f"paper: {y:.3g} {plot.y.shown_unit}{since}"
-    top = axes.get_ylim()[1]
-    if y > 2.5 * top:
-        axes.annotate(
-            f"{words} (off scale)",
-            (0.98, 0.98),
-            xycoords="axes fraction",
-            fontsize=7,
-            color=theme.faint,
-            ha="right",
-            va="top",
-        )
-        return
-    axes.set_ylim(0, max(top, 1.12 * y))
-    axes.plot([begin, right], [y, y], color=theme.faint, linestyle=(0, (1, 2)), linewidth=1.0, zorder=1)
-    ground = {"facecolor": theme.paper, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
-    look: dict[str, Any] = {"fontsize": 7, "color": theme.faint, "bbox": ground, "zorder": 2}
-    axes.annotate(words, (begin, y), xytext=(0, 3), textcoords="offset points", **look)
 
 
 # The legend -----------------------------------------------------------------------------------------------

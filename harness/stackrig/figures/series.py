@@ -9,11 +9,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from stackrig.claims.records import Cell, Limit, Point, RunData, counted
 from stackrig.model.base import Scalar
 from stackrig.model.experiment import Panel
-from stackrig.model.metrics import Metric, metric
-from stackrig.stats.bootstrap import median
+from stackrig.model.metrics import Metric, metric, shown_in
+from stackrig.stats.bootstrap import median, median_of_ratios
 from stackrig.stats.interval import Interval
 
 
@@ -24,11 +26,12 @@ class Mark:
     x: Scalar
     interval: Interval | None
     cell: Cell
+    under: Cell | None = None  # where the value is relative to another system's
 
     @property
     def limited_by(self) -> Limit:
         """Empty: the server's own figure; else what held it back."""
-        return self.cell.limited_by
+        return self.cell.limited_by or (self.under.limited_by if self.under else "")
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,20 @@ class Plot:
     panel: Panel
     title: str
     paper: str
+    panel_paper: str  # whose artifact it is
     series: tuple[Series, ...]
 
     @property
     def y(self) -> Metric:
-        return metric(self.series[0].metric if self.series else _metrics(self.panel)[0])
+        """What the first of its metrics is, and how it is shown here."""
+        return self.shown(self.series[0].metric if self.series else _metrics(self.panel)[0])
+
+    def shown(self, name: str) -> Metric:
+        known = shown_in(name, self.panel.y_unit)
+        if not self.panel.relative_to:
+            return known
+        title = f"{known.title} relative to {self.panel.relative_to}"
+        return Metric(title, "ratio", f"times {self.panel.relative_to}", 1.0, "unaffected")
 
     @property
     def x_values(self) -> list[Scalar]:
@@ -76,13 +88,15 @@ def _plot(data: RunData, panel: Panel) -> Plot:
         Series(system, name, marks)
         for system in data.systems
         if system in panel.systems or not panel.systems
+        if system != panel.relative_to
         for name in _metrics(panel)
-        if (marks := tuple(_marks(data, system, name, panel.x, points)))
+        if (marks := tuple(_marks(data, system, name, panel, points)))
     ]
     return Plot(
         panel=panel,
         title=panel.title.format_map({axis: counted(axis, value) for axis, value in where.items()}),
         paper=", ".join(counted(a, v) for a, v in panel.paper_where.items() if where.get(a) != v),
+        panel_paper=data.artifact.paper,
         series=tuple(series),
     )
 
@@ -100,13 +114,25 @@ def _where(data: RunData, panel: Panel) -> dict[str, Scalar]:
     )
 
 
-def _marks(data: RunData, system: str, name: str, axis: str, points: Sequence[Point]) -> Iterator[Mark]:
+def _marks(data: RunData, system: str, name: str, panel: Panel, points: Sequence[Point]) -> Iterator[Mark]:
     for point in points:
         cell = data.cell(system, point)
-        if cell.trials:
-            values = cell.values(name)
-            interval = median(values, seed=seed_of(data, system, name, point)) if values else None
-            yield Mark(dict(point)[axis], interval, cell)
+        under = data.cell(panel.relative_to, point) if panel.relative_to else None
+        if cell.trials and (under is None or under.trials):
+            yield Mark(dict(point)[panel.x], interval_of(data, name, cell, under), cell, under)
+
+
+def interval_of(data: RunData, name: str, cell: Cell, under: Cell | None = None) -> Interval | None:
+    """A cell's median; or the median of its ratios to `under`, repetition by repetition."""
+    seed = seed_of(data, cell.system, name, cell.point)
+    if under is None:
+        values = cell.values(name)
+        return median(values, seed=seed) if values else None
+    above, below = data.matrix([(cell, name), (under, name)])
+    both = np.isfinite(above) & np.isfinite(below)
+    if not both.any():
+        return None
+    return median_of_ratios(above[both].tolist(), below[both].tolist(), seed=seed)
 
 
 def seed_of(data: RunData, *what: object) -> int:
@@ -146,7 +172,7 @@ def _row(data: RunData, plot: Plot, series: Series, mark: Mark) -> list[object]:
         series.system,
         *(axes.get(axis, "") for axis in data.axes),
         series.metric,
-        metric(series.metric).unit,
+        plot.shown(series.metric).unit if plot.panel.relative_to else metric(series.metric).unit,
         *numbers,
         len(mark.cell.lost),
         mark.limited_by,

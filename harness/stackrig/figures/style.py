@@ -35,6 +35,19 @@ NAMES = {"blue": 0, "vermilion": 1, "green": 2, "purple": 3, "ochre": 4, "grey":
 
 
 @dataclass(frozen=True)
+class Theme:
+    paper: str
+    ink: str
+    faint: str
+    grid: str
+    dark: bool
+
+
+LIGHT = Theme(paper="#FFFFFF", ink="#1A1A1A", faint="#6E6E6E", grid="#E4E4E4", dark=False)
+DARK = Theme(paper="#15181D", ink="#E8E8E8", faint="#9AA0A8", grid="#2C3138", dark=True)
+
+
+@dataclass(frozen=True)
 class Style:
     """Of one system or variant. `dark`: the colour on a dark page."""
 

@@ -88,7 +88,7 @@ class DnsGate:
         system, variant = registry.resolve_system(name)
         server.program_of(system)
         cores = self.session.testbed.server.cores[:1]
-        plan = ServerPlan(system, variant, {}, "kernel", cores, "", tuple(self._served[0]))
+        plan = ServerPlan(system, variant, "dns", {}, "kernel", cores, "", tuple(self._served[0]))
         follows = name in dns_peers.ENDS_EARLY
 
         def learn(client: Host, wires: Wires) -> dns_peers.Said:

@@ -38,10 +38,10 @@ class Host:
         spec = f"ssh={ssh}//python={command}" if ssh else f"popen//python={command}"
         self._group = execnet.Group()
         try:
-            from stackrig.gateway import worker
+            from stackrig.gateway import bundle
 
             gateway = self._group.makegateway(spec)
-            self._channel = gateway.remote_exec(worker)
+            self._channel = gateway.remote_exec(bundle.source())
         except Exception as error:
             raise UserError(f"host {name}: no gateway by {command!r}: {error}") from None
         self._serial = 0

@@ -124,12 +124,45 @@ class Panel(Model):
     x_scale: Literal["linear", "log2", "log10", "category"] = "linear"
     y_scale: Literal["linear", "log10"] = "linear"
     y_unit: str = ""
+    relative_to: str = Field(
+        default="", description="a system: y is the others' over this one's, pair by pair"
+    )
+    printed: str = Field(
+        default="", description="table of the paper whose ratios are drawn beside: relative only"
+    )
     y_label: str = ""
 
     @field_validator("where", "paper_where", mode="before")
     @classmethod
     def _sizes(cls, value: object) -> object:
         return parse_scalars(value)
+
+
+class TableOf(Model):
+    """What a table shows: the paper's own rows and columns, or systems beside each other along an axis."""
+
+    published: str = Field(
+        default="", description="table of the paper, whose numbers stand beside the measured"
+    )
+    title: str = ""
+    where: dict[str, Scalar] = Field(default={}, description="points that are meant")
+    rows: str = Field(default="", description="axis; only without `published`, as what follows")
+    metrics: list[str] = []
+    units: dict[str, str] = Field(
+        default={}, description="metric → unit that it is shown in, if not its usual"
+    )
+    systems: list[str] = Field(default=[], description="only these; none: all")
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _sizes(cls, value: object) -> object:
+        return parse_scalars(value)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TableOf:
+        if bool(self.published) == bool(self.rows and self.metrics):
+            raise ValueError("expected either `published`, or `rows` and `metrics`")
+        return self
 
 
 class Needs(Model):
@@ -147,16 +180,29 @@ class Artifact(Model):
     title: str
     paper: str
     caption: str
-    kind: Literal["figure", "table", "interface"] = "figure"
+    kind: Literal["figure", "table", "interface", "machines"] = "figure"
     needs: Needs = Needs()
     fidelity: str = Field(default="", description="one sentence: what differs here from the paper's")
     experiment: Experiment | None = None
+    experiment_of: str = Field(default="", description="another artifact, whose experiment it has as well")
     panels: list[Panel] = []
+    tables: list[TableOf] = []
     # Interface tables (table-3.1): what is looked up and where; read by the analysis.
     interface: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Artifact:
-        if self.kind != "interface" and self.experiment is None:
-            raise ValueError("a figure or table needs an experiment")
+        given = (self.experiment is not None) + bool(self.experiment_of)
+        if given != (0 if self.kind in ("interface", "machines") else 1):
+            raise ValueError("a figure or table needs one experiment, and nothing else has one")
+        if self.kind in ("table", "machines") and not self.tables:
+            raise ValueError("a table needs tables")
+        if self.kind == "machines" and not self.tables[0].published:
+            raise ValueError("a table of machines is one that is published")
         return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """All that its panels and tables show, the paper's tables aside."""
+        shown = [y for panel in self.panels for y in ([panel.y] if isinstance(panel.y, str) else panel.y)]
+        return list(dict.fromkeys([*shown, *(name for table in self.tables for name in table.metrics)]))

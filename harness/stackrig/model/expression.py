@@ -3,6 +3,7 @@
 
     goodput('sandstorm/precopy') / goodput('nginx')
     goodput('nginx', nics=largest) / goodput('nginx', nics=1)
+    max(goodput('nginx', run=1), goodput('nginx', run=2)) / min(goodput('nginx', run=1), goodput('nginx', run=2))
 
 A term is a metric of a system at the point looked at; keywords look at another value of an axis. It is
 evaluated over medians of trials, one number or a bootstrap's whole array of them at a time.
@@ -31,6 +32,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_CHOICES: dict[str, Callable[[Any, Any], Any]] = {"max": np.maximum, "min": np.minimum}
 PLACES = ("largest", "smallest")
 """Words for a place on an axis: the largest and the smallest value that the run has."""
 
@@ -73,6 +75,9 @@ class Expression:
                 self._collect(operand)
             case ast.Constant(value=int() | float()):
                 pass
+            case ast.Call(func=ast.Name(id=name), args=[first, second], keywords=[]) if name in _CHOICES:
+                self._collect(first)
+                self._collect(second)
             case ast.Call():
                 term = self._term(node)
                 if term not in self.terms:
@@ -102,6 +107,8 @@ class Expression:
                 return -self._value(operand, numbers)
             case ast.Constant(value=value):
                 return np.float64(float(value))  # type: ignore[arg-type]
+            case ast.Call(func=ast.Name(id=name), args=[first, second]) if name in _CHOICES:
+                return _CHOICES[name](self._value(first, numbers), self._value(second, numbers))
             case ast.Call():
                 return numbers[self._term(node)]
         raise AssertionError("checked when parsed")

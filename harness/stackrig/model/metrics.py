@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ClientLimit = Literal["lower_bound", "unaffected", "meaningless"]
@@ -73,3 +73,21 @@ DERIVED: dict[str, tuple[str, str, float]] = {
 def metric(name: str) -> Metric:
     """What is known of a metric; one that nobody described is shown as it is recorded."""
     return METRICS.get(name) or Metric(name.replace("_", " "), "", "", 1.0, "unaffected")
+
+
+UNITS: dict[str, dict[str, float]] = {
+    "bit/s": {"Gb/s": 1e9, "Mb/s": 1e6},
+    "s": {"s": 1.0, "ms": 1e-3, "µs": 1e-6},
+}
+"""Units of records → those that a figure or table may show them in → records' units in one of these."""
+
+
+def shown_in(name: str, unit: str = "") -> Metric:
+    """A metric as it is shown in `unit`, where that is not its usual one. ValueError: it cannot be."""
+    known = metric(name)
+    if unit in ("", known.shown_unit):
+        return known
+    per = UNITS.get(known.unit, {}).get(unit)
+    if per is None:
+        raise ValueError(f"{name} cannot be shown in {unit!r}")
+    return replace(known, shown_unit=unit, shown_per=per)

@@ -7,6 +7,7 @@ Facts are cited by section, figure and page. What a paper says is told in our wo
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -77,14 +78,41 @@ class Value(Model):
         return self
 
 
+class Means(Model):
+    """What a column of a printed table holds, in the harness' words."""
+
+    system: str
+    quantity: str = Field(description="a metric's name")
+    per: float = Field(description="records' units in one of the column's")
+    unit: str = Field(description="the column's, as a person writes it: Mb/s, ms")
+    at: dict[str, Scalar] = {}
+
+
 class Table(Model):
-    """A table, whole."""
+    """A table, whole. `axis` and `means`: where its numbers can be held against trials."""
 
     id: str
     where: Where
     what: str
     columns: list[str]
     rows: list[list[str]]
+    axis: str = Field(default="", description="what the first column is: an axis of experiments, in bytes")
+    means: dict[str, Means] = Field(default={}, description="column → what it holds")
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> Table:
+        if strange := sorted(set(self.means) - set(self.columns)):
+            raise ValueError(f"means: {strange[0]!r} is none of the columns")
+        return self
+
+    def place(self, row: list[str]) -> float:
+        """Where a row stands on the axis: `32 bytes` → 32."""
+        return number_of(row[0])
+
+    def printed(self, column: str, at: float) -> str | None:
+        """The cell as the paper prints it; None where the table has no such row."""
+        index = self.columns.index(column)
+        return next((row[index] for row in self.rows if self.place(row) == at), None)
 
     @model_validator(mode="after")
     def _rectangle(self) -> Table:
@@ -94,6 +122,14 @@ class Table(Model):
                     f"row {row[0]!r} has {len(row)} cells, the table {len(self.columns)} columns"
                 )
         return self
+
+
+def number_of(text: str) -> float:
+    """`103.66 mbps` → 103.66."""
+    found = re.match(r"-?[\d.,]+", text)
+    if found is None:
+        raise ValueError(f"{text!r} has no number")
+    return float(found.group(0).replace(",", ""))
 
 
 class Published(Model):

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from stackrig.model.base import Model, Scalar, parse_scalars
 
 Wire = Literal["kernel", "afxdp", "shm"]
-Protocol = Literal["http", "dns"]
+Protocol = Literal["http", "dns", "echo", "thrift"]
 Frames = Literal["mtu", "offloads"]
 
 
@@ -53,12 +53,14 @@ class Variant(Model):
     """A system with settings that a paper compares."""
 
     title: str = ""
+    protocols: list[Protocol] = Field(default=[], description="only these of the system's; none: all of them")
     settings: dict[str, Scalar] = {}
     frames: Frames = Field(default="mtu", description="mtu: frames as long as the MTU really cross the wire")
     answers_in_xdp: bool = Field(
         default=False,
         description="its XDP program sends answers itself: a veth's other end needs an XDP program too",
     )
+    serial: bool = Field(default=False, description="it serves one connection after the other")
     style: Look = Look()
 
 
@@ -74,7 +76,7 @@ class System(Model):
         default="", description="what a comparison with it must know; on every page that has one"
     )
     paper: str | None = None
-    protocol: Protocol
+    protocols: list[Protocol] = Field(min_length=1, description="what it can serve, one at a time")
     wires: list[Wire]
     variants: dict[str, Variant]
     default_variant: str
@@ -85,7 +87,7 @@ class System(Model):
     style: Look = Look()
     # Ours:
     build_target: str | None = Field(
-        default=None, description="CMake target; binary systems/<name>/<build_target>"
+        default=None, description="CMake target; binary systems/<name>/<build_target>, unless `program` says"
     )
     arguments: list[str] = Field(
         default=[], description="jinja2: what the command line has beyond the common words"
@@ -93,15 +95,19 @@ class System(Model):
     per_zone: list[str] = Field(
         default=[], description="jinja2: words of the command line for each `zone` that it serves (dns)"
     )
+    program: str = Field(
+        default="", description="where the build makes it: path in the build folder, instead of PATH"
+    )
     # Someone else's:
     packages: list[str] = []
     command: list[str] = Field(default=[], description="jinja2: the whole command line")
     config_template: str | None = None
     version_command: list[str] = []
-    program: str = Field(
-        default="", description="where the build makes it: path in the build folder, instead of PATH"
-    )
     says_ready: bool = Field(default=False, description="takes --ready-fd, as ours do")
+    in_kernel: bool = Field(
+        default=False,
+        description="the kernel does its work: softirq and kernel workers on its cores are its CPU time",
+    )
     floor: bool = Field(
         default=False, description="no server: what the wire itself costs, so that its answers are not judged"
     )
@@ -115,6 +121,9 @@ class System(Model):
             raise ValueError("a system needs build_target, the CMake target that makes its program")
         if self.kind == "baseline" and not self.command:
             raise ValueError("a baseline needs command, the command line that starts it")
+        for name, body in self.variants.items():
+            if strange := [one for one in body.protocols if one not in self.protocols]:
+                raise ValueError(f"variant {name!r} has protocol {strange[0]!r}, which the system has not")
         chosen = [(f"variant {name!r}", body.settings) for name, body in self.variants.items()]
         chosen += [(f"wire {wire!r}", settings) for wire, settings in self.wire_settings.items()]
         for who, settings in chosen:
@@ -124,6 +133,10 @@ class System(Model):
                 if wrong := self.settings[name].check(value):
                     raise ValueError(f"{who}, setting {name!r}: {wrong}")
         return self
+
+    def speaks(self, variant: str) -> list[Protocol]:
+        """What this variant serves."""
+        return self.variants[variant].protocols or self.protocols
 
     def label(self, variant: str) -> str:
         """The name in results: `sandstorm/precopy`; a baseline's default variant goes by its bare name."""

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stackrig.model.base import Model, Scalar, parse_scalars
 from stackrig.model.system import Protocol, Setting, Wire
+
+STREAMS: tuple[Protocol, ...] = ("echo", "thrift")
+"""Protocols over TCP whose clients bring all the bytes: no content is laid out for them."""
 
 
 class Generator(Model):
@@ -31,12 +34,20 @@ class Generator(Model):
 
 class Content(Model):
     """What the server serves. `single`: one file of the point's file_size. `corpus`: many, of mixed sizes.
-    `zone`: a zone of the point's zone_entries names."""
+    `zone`: a zone of the point's zone_entries names. `stream`: nothing of its own; it sends back or passes on what
+    clients send."""
 
-    kind: Literal["single", "corpus", "zone"] = "single"
+    kind: Literal["single", "corpus", "zone", "stream"] = "single"
+    protocol: Literal["echo", "thrift"] | None = Field(default=None, description="of a stream")
     files: int = Field(default=1, ge=1)
     distribution: Literal["fixed", "yahoo-cdn"] = "fixed"
     seed: int = 1
+
+    @model_validator(mode="after")
+    def _stream_says_which(self) -> Content:
+        if (self.kind == "stream") != (self.protocol is not None):
+            raise ValueError("expected kind stream and a protocol together, or neither")
+        return self
 
 
 class Workload(Model):
@@ -51,6 +62,8 @@ class Workload(Model):
 
     @property
     def protocol(self) -> Protocol:
+        if self.content.protocol is not None:
+            return self.content.protocol
         return "dns" if self.content.kind == "zone" else "http"
 
     @field_validator("parameters", mode="before")

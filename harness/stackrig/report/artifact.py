@@ -17,7 +17,7 @@ from stackrig.claims.judge import judge
 from stackrig.claims.records import RunData, read_run
 from stackrig.claims.verdict import Verdict, counts, to_json
 from stackrig.errors import UserError
-from stackrig.figures import draw, series
+from stackrig.figures import draw, series, tables
 from stackrig.model.experiment import Artifact
 from stackrig.report import page
 
@@ -43,13 +43,19 @@ def render(run_dir: Path, out_dir: Path | None = None) -> RenderResult:
     run_dir = run_dir.resolve()
     out = (out_dir or run_dir.parent).resolve()
     data = read_run(run_dir, registry.load_artifact(_artifact_of(run_dir)))
-    drawn = series.plots(data)
+    drawn, shown = series.plots(data), tables.tables(data)
     verdicts = judge(papers.claims_on(data.artifact), data)
     out.mkdir(parents=True, exist_ok=True)
     files = draw.save(drawn, papers.values_on(data.artifact), out) if drawn else []
-    files.append(_write(out / "data.csv", series.to_csv(data, drawn)))
+    if drawn:
+        files.append(_write(out / "data.csv", series.to_csv(data, drawn)))
+    if shown:
+        files.append(_write(out / "table.csv", tables.to_csv(shown)))
+        files.append(_write(out / "table.md", tables.to_markdown(shown)))
     files.append(_write(out / "verdicts.json", _verdicts(data.artifact, verdicts, data)))
-    text = page.artifact_page(data.artifact, verdicts, out, "../index.html", data=data, plots=drawn)
+    text = page.artifact_page(
+        data.artifact, verdicts, out, "../index.html", data=data, plots=drawn, shown=shown
+    )
     result = RenderResult(_write(out / "index.html", text), tuple(files), tuple(verdicts))
     _refresh_scoreboard(out)
     return result
@@ -95,8 +101,7 @@ def _refresh_scoreboard(out: Path) -> None:
     """The page's way home tells the same verdicts, where this is the place for results."""
     from stackrig.report import site
 
-    if out.parent == paths.results():
-        site.scoreboard(out.parent)
+    site.refresh(out)
 
 
 def _artifact_of(run_dir: Path) -> str:

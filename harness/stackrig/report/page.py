@@ -18,6 +18,7 @@ from stackrig.claims.judge import BEARING
 from stackrig.claims.records import Cell, Point, RunData, checks, show, show_point, value
 from stackrig.claims.verdict import Verdict, counts
 from stackrig.figures.series import Plot, Series
+from stackrig.figures.tables import Entry, Plain, Shown
 from stackrig.model.experiment import Artifact
 from stackrig.model.metrics import metric
 from stackrig.model.trial import Trial
@@ -47,10 +48,14 @@ def artifact_page(
     *,
     data: RunData | None = None,
     plots: Sequence[Plot] = (),
+    shown: Sequence[Shown] = (),
+    plain: Sequence[Plain] = (),
+    facts: Sequence[tuple[str, str]] = (),
     interface: Interface | None = None,
     tags: Sequence[str] = (),
 ) -> str:
-    """The page's HTML. `out` is the folder that it will lie in: links are relative to it."""
+    """The page's HTML. `out` is the folder that it will lie in: links are relative to it. `plain`, `facts`: tables
+    of words and what is known of this machine, where there is no run."""
     return (
         words.templates()
         .get_template("artifact.html.j2")
@@ -65,6 +70,8 @@ def artifact_page(
             anchors=anchor,
             interface=interface,
             figure=_figure(artifact, plots, out) if plots else None,
+            shown=[_shown(table) for table in shown],
+            plain=plain,
             limits={mark.limited_by for plot in plots for series in plot.series for mark in series.marks},
             lost=any(
                 mark.interval is None for plot in plots for series in plot.series for mark in series.marks
@@ -72,9 +79,10 @@ def artifact_page(
             tables=[_table(plot) for plot in plots if plot.series],
             published=papers.values_on(artifact),
             machine=papers.machine_of(artifact),
-            testbed=_testbed(data) if data else [],
+            testbed=_testbed(data) if data else list(facts),
+            recorded=data is not None,
             again=_again(artifact, data),
-            points=_points(data, plots, out) if data else [],
+            points=_points(data, _metrics(plots, shown), out) if data else [],
             trial_words=_trial_words(data) if data else "",
             unreadable=data.unreadable if data else [],
             provenance=_provenance(data) if data else [],
@@ -187,7 +195,7 @@ def _figure(artifact: Artifact, plots: Sequence[Plot], out: Path) -> dict[str, A
 def _table(plot: Plot) -> dict[str, Any]:
     rows = []
     for x in plot.x_values:
-        cells = [_entry(series, x) for series in plot.series]
+        cells = [_entry(plot, series, x) for series in plot.series]
         rows.append({"x": show(plot.panel.x, x), "cells": cells})
     return {
         "id": plot.panel.id,
@@ -200,14 +208,41 @@ def _table(plot: Plot) -> dict[str, Any]:
     }
 
 
-def _entry(series: Series, x: object) -> dict[str, Any] | None:
+def _shown(table: Shown) -> dict[str, Any]:
+    """A table of the artifact's own, each number beside the paper's."""
+    rows = [{"x": row.head, "cells": [_number(entry) for entry in row.entries]} for row in table.rows]
+    heads = [{"name": column.head, "unit": column.unit} for column in table.columns]
+    return {
+        "title": table.title,
+        "first": table.first,
+        "heads": heads,
+        "rows": rows,
+        "paper": table.has_paper,
+    }
+
+
+def _number(entry: Entry) -> dict[str, Any]:
+    found, per = entry.interval, entry.column.per
+    told = {"anchor": anchor(entry.cell.system, entry.cell.point), "paper": entry.printed, "interval": ""}
+    if not entry.there:
+        return told | {"anchor": "", "value": "–", "sign": ""}
+    if found is None:
+        return told | {"value": "✕", "interval": "lost", "sign": ""}
+    if found.known:
+        told["interval"] = f"{short(found.low / per)} – {short(found.high / per)}"
+    bound = metric(entry.column.metric).client_limited == "lower_bound"
+    sign = SIGNS[entry.limited_by] if bound else ""
+    return told | {"value": short(found.value / per), "sign": sign}
+
+
+def _entry(plot: Plot, series: Series, x: object) -> dict[str, Any] | None:
     mark = next((mark for mark in series.marks if mark.x == x), None)
     if mark is None:
         return None
     link = anchor(series.system, mark.cell.point)
     if mark.interval is None:
         return {"anchor": link, "value": "✕", "interval": "lost", "sign": ""}
-    per = metric(series.metric).shown_per
+    per = plot.shown(series.metric).shown_per
     found = mark.interval
     ends = f"{short(found.low / per)} – {short(found.high / per)}" if found.known else ""
     return {
@@ -221,8 +256,12 @@ def _entry(series: Series, x: object) -> dict[str, Any] | None:
 # Trials ---------------------------------------------------------------------------------------------------
 
 
-def _points(data: RunData, plots: Sequence[Plot], out: Path) -> list[dict[str, Any]]:
-    metrics = list(dict.fromkeys(series.metric for plot in plots for series in plot.series))
+def _metrics(plots: Sequence[Plot], shown: Sequence[Shown]) -> list[str]:
+    drawn = [series.metric for plot in plots for series in plot.series]
+    return list(dict.fromkeys([*drawn, *(column.metric for table in shown for column in table.columns)]))
+
+
+def _points(data: RunData, metrics: Sequence[str], out: Path) -> list[dict[str, Any]]:
     found = []
     for point in data.points:
         for system in data.systems:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackrig import registry
+from stackrig import paths, registry
 from stackrig.claims import papers
 from stackrig.claims.judge import judge
 from stackrig.claims.records import runs_of
@@ -19,6 +19,7 @@ from stackrig.errors import unknown
 from stackrig.model.experiment import Artifact
 from stackrig.report import words
 from stackrig.report.artifact import RenderResult, found_interface, render, render_found_interface
+from stackrig.report.machines import render_machines
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,21 @@ def build(results: Path, wanted: Sequence[str] = ()) -> Site:
     rendered: dict[str, RenderResult] = {}
     for name in wanted or registry.artifacts():
         artifact = registry.load_artifact(name)
-        if artifact.kind == "interface":
+        if artifact.kind == "machines":
+            if (results / name / "index.html").exists():
+                render_machines(name, results / name)
+        elif artifact.kind == "interface":
             if found_interface(results / name):  # `stackrig reproduce` looks again: it compiles tests
                 rendered[name] = render_found_interface(artifact, results / name)
         elif run := latest(results, name):
             rendered[name] = render(run, results / name)
     return Site(scoreboard(results), rendered, total(results))
+
+
+def refresh(folder: Path) -> None:
+    """The scoreboard, where an artifact's folder is one of its own."""
+    if folder.parent == paths.results():
+        scoreboard(folder.parent)
 
 
 def scoreboard(results: Path) -> Path:
@@ -127,7 +137,8 @@ def _card(results: Path, artifact: Artifact, record: dict[str, Any]) -> dict[str
         day = str(record["started"])[:10]
         state = f"profile {record['profile']}, testbed of class {record['testbed_class']}, {day}"
     elif there:
-        state = "looked up in headers and tests"
+        looked = {"machines": "looked up on this machine"}
+        state = looked.get(artifact.kind, "looked up in headers and tests")
     return {
         "id": artifact.id,
         "title": artifact.title,

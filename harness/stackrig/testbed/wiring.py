@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PORTS = {"http": 80, "dns": 53}
+PORTS = {"http": 80, "dns": 53, "echo": 7, "thrift": 9090}
+SERVICES = {"http": "http", "dns": "dns", "echo": "echo", "thrift": "forward"}
+"""Protocol → what is done with it, as command lines say: the word of `--service` and rigload's command."""
 PREFIX_LENGTH = 24
 MAX_NICS = 64
 

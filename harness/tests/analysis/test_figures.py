@@ -153,7 +153,7 @@ def test_lost_and_saturated_points_are_told_in_the_data() -> None:
 
 
 def axes_of(data: RunData, published: Sequence[Value] = ()) -> list[Axes]:
-    figure = draw.draw(series.plots(data), published, draw.LIGHT)
+    figure = draw.draw(series.plots(data), published, style.LIGHT)
     plt.close(figure)
     return list(figure.axes)
 
@@ -162,7 +162,7 @@ def test_a_hollow_mark_is_a_saturated_clients() -> None:
     axes = axes_of(run(change=lost_and_hollow))[0]
     marks = [line for line in axes.lines if line.get_marker() == "o"]
     faces = [str(mark.get_markerfacecolor()) for mark in marks]
-    assert faces.count(draw.LIGHT.paper) == 1
+    assert faces.count(style.LIGHT.paper) == 1
     assert len(faces) == len(SIZES)
 
 
@@ -249,7 +249,7 @@ def test_a_legend_has_no_row_that_is_wider_than_the_figure() -> None:
     names = registry.load_artifact("figure-3.8").experiment.systems  # type: ignore[union-attr]
     truth_ = {"goodput": 1e9}
     fig = made_up.artifact(grid={"nics": [1], "file_size": SIZES}, panels=PANELS[:1] * 2, systems=names)
-    figure = draw.draw(series.plots(made_up.make(fig, lambda system, axes: truth_)), [], draw.LIGHT)
+    figure = draw.draw(series.plots(made_up.make(fig, lambda system, axes: truth_)), [], style.LIGHT)
     figure.canvas.draw()
     boxes = [legend.get_window_extent() for legend in figure.legends]
     assert len(boxes) >= 2

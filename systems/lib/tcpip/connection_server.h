@@ -11,6 +11,8 @@
 // and, where it has use for them, in place of what stands here:
 //   bool past_deadline(const Connection&) const                 asked by the sweep: drop it?
 //   void write_done(Connection&)                                the oldest write is acknowledged
+//   bool may_resume(const Connection&) const                    is that what reading waited for?
+//   void close(Connection&)                                     the peer is done, all is answered
 //
 // Thread: the queue's. Time is an argument.
 #pragma once
@@ -89,9 +91,22 @@ class ConnectionServer {
 
   [[nodiscard]] bool past_deadline(const Connection& /*c*/) const { return false; }
   void write_done(Connection& /*c*/) {}
+  [[nodiscard]] bool may_resume(const Connection& /*c*/) const { return true; }
+  void close(Connection& c) {
+    if (!fin_queued(*c.tcb)) stack_.tcp_close(*c.tcb, now_);
+  }
 
-  void close(Tcb& tcb) {
-    if (!fin_queued(tcb)) stack_.tcp_close(tcb, now_);
+  /// Goes on reading where a connection had paused, and closes it where that was all.
+  void resume(Connection& c) {
+    Tcb* const tcb = c.tcb;
+    c.paused = false;
+    stack_.tcp_resume(*tcb, now_);
+    if (c.tcb == tcb && c.peer_closed && !c.paused) self().close(c);
+  }
+
+  [[nodiscard]] Connection& connection(std::uint32_t index) { return connections_[index]; }
+  [[nodiscard]] std::uint32_t index_of(const Connection& c) const {
+    return static_cast<std::uint32_t>(&c - connections_.data());
   }
 
   Stack& stack_;
@@ -125,10 +140,7 @@ class ConnectionServer {
     Connection& c = s.connection(tcb);
     c.since = s.now_;
     s.write_done(c);
-    if (!c.paused) return;
-    c.paused = false;
-    s.stack_.tcp_resume(tcb, s.now_);
-    if (c.tcb == &tcb && c.peer_closed && !c.paused) s.close(tcb);
+    if (c.tcb == &tcb && c.paused && s.may_resume(c)) s.resume(c);
   }
 
   /// The peer sends no more: what it asked for is still answered, then we close too.
@@ -136,7 +148,7 @@ class ConnectionServer {
     Server& s = *static_cast<Server*>(app);
     Connection& c = s.connection(tcb);
     c.peer_closed = true;
-    if (!c.paused) s.close(tcb);
+    if (!c.paused) s.close(c);
   }
 
   static void closed(void* app, Tcb& tcb, Ended /*why*/) {
@@ -145,7 +157,7 @@ class ConnectionServer {
     s.release_buffer(c);
     c.tcb = nullptr;
     c.next_free = s.free_connection_;
-    s.free_connection_ = static_cast<std::uint32_t>(&c - s.connections_.data());
+    s.free_connection_ = s.index_of(c);
     --s.connections_now();
   }
 

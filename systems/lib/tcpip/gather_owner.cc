@@ -5,8 +5,11 @@
 
 namespace stackrig::tcpip {
 
-GatherOwner::GatherOwner(nmio::PacketMemory& memory, std::uint32_t max_messages)
-    : memory_(memory), messages_(std::make_unique<Message[]>(max_messages)) {
+GatherOwner::GatherOwner(nmio::PacketMemory& memory, std::uint32_t max_messages,
+                         std::uint32_t reference_from)
+    : memory_(memory),
+      reference_from_(reference_from),
+      messages_(std::make_unique<Message[]>(max_messages)) {
   for (std::uint32_t i = max_messages; i-- > 0;) {
     messages_[i].next = free_;
     free_ = i;
@@ -62,6 +65,10 @@ Segment GatherOwner::next_segment(const Message& m, std::uint64_t offset,
     g.len += len;
     limit -= len;
     offset = 0;
+  }
+  if (g.fragments_used == 1 && g.len < reference_from_) {
+    g.kind = Segment::Kind::copy;
+    g.data = const_cast<std::byte*>(g.fragments[0].data);
   }
   return g;
 }

@@ -4,7 +4,8 @@
 // A message is a list of references. They are held until all of it is acknowledged and no
 // transmission of it is in flight any more; then its `done` is called and the memory is the
 // application's again. Memory in the packet region (PacketMemory::reserve_contiguous()) is given to
-// the device as it lies; other memory is copied into packets.
+// the device as it lies; other memory is copied into packets, and so is a segment that is shorter
+// than a descriptor of its own would cost.
 //
 //   auto cookie = owner.add(parts, on_done, app);
 //   stack.tcp_write(tcb, owner, *cookie, owner.bytes(*cookie), now);
@@ -29,7 +30,9 @@ class GatherOwner final : public ByteOwner {
   static constexpr unsigned kMaxParts = 8;
   using DoneFn = void (*)(void* context, std::uint64_t cookie);
 
-  GatherOwner(nmio::PacketMemory& memory, std::uint32_t max_messages);
+  /// A segment of fewer bytes than `reference_from`, in one piece, is copied behind its headers.
+  GatherOwner(nmio::PacketMemory& memory, std::uint32_t max_messages,
+              std::uint32_t reference_from = 0);
 
   /// Names a message; nothing where all are in use. More than kMaxParts parts: nothing too.
   std::optional<std::uint64_t> add(std::span<const Fragment> parts, DoneFn done, void* context);
@@ -60,6 +63,7 @@ class GatherOwner final : public ByteOwner {
   Segment next_segment(const Message& m, std::uint64_t offset, std::uint64_t limit) const;
 
   nmio::PacketMemory& memory_;
+  std::uint32_t reference_from_;
   std::unique_ptr<Message[]> messages_;
   std::uint32_t free_ = kNone;
   std::uint32_t lingering_ = kNone;  ///< acknowledged, but a device still refers to them
