@@ -211,5 +211,5 @@ void klibevent_exit(void) {
    */
   synchronize_rcu();
   destroy_workqueue(klibevent_work_queue); /* ... which is run out here and does nothing */
-  rcu_barrier();                           /* and kfree_rcu() is done */
+  rcu_barrier();                           /* and all events are freed */
 }
