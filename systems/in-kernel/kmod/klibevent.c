@@ -36,10 +36,13 @@ static void (*standard_sk_state_change)(struct sock* sk);
 static void (*standard_sk_data_ready)(struct sock* sk);
 static void (*standard_sk_write_space)(struct sock* sk);
 
-static void release(struct kref* references) {
-  struct klibevent* event = container_of(references, struct klibevent, references);
+static void free_event(struct rcu_head* rcu) {
+  kfree(container_of(rcu, struct klibevent, rcu));
+}
 
-  kfree_rcu(event, rcu);
+/* Not kfree_rcu(), which keeps memory for seconds, and whose end rcu_barrier() does not tell. */
+static void release(struct kref* references) {
+  call_rcu(&container_of(references, struct klibevent, references)->rcu, free_event);
 }
 
 /* Under RCU or with a reference held. */
