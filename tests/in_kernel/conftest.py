@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from slickvm.initramfs import GUEST_ADDRESS, HOST_ADDRESS
-from slickvm.kernel import Kernel, Unavailable, find_kernel
-from slickvm.machine import Down, Machine, check_here
 
+from slickvm.initramfs import GUEST_ADDRESS, HOST_ADDRESS
+from slickvm.kernel import Kernel, UnavailableError, find_kernel
+from slickvm.machine import DownError, Machine, check_here
 from stackrig import paths
 
 PATIENCE = 60.0  # seconds; what takes longer, emulated and on a busy machine, has stopped
@@ -63,7 +63,7 @@ class Slick:
 
         eventually(holds, f"{expected} in {self.stats()}")
 
-    def socket(self) -> socket.socket:
+    def new_socket(self) -> socket.socket:
         with self.machine.network():
             made = socket.socket()
         made.settimeout(PATIENCE)
@@ -71,13 +71,13 @@ class Slick:
         return made
 
     def connect(self) -> socket.socket:
-        made = self.socket()
+        made = self.new_socket()
         made.connect((GUEST_ADDRESS, self.port))
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
     def listen(self) -> socket.socket:
-        made = self.socket()
+        made = self.new_socket()
         made.bind((HOST_ADDRESS, 0))
         made.listen()
         return made
@@ -95,7 +95,9 @@ class Slick:
     def lost_memory(self) -> list[str]:
         """After unloading: allocations whose code is gone show as bare addresses."""
         traces = "cat /sys/kernel/debug/slab/*/alloc_traces /proc/vmallocinfo"
-        said = self.machine.must(f"{traces} | grep -E '^ *[0-9]+ 0x[0-9a-f]+|[0-9]+ 0xffffffff[0-9a-f]+' || true")
+        said = self.machine.must(
+            f"{traces} | grep -E '^ *[0-9]+ 0x[0-9a-f]+|[0-9]+ 0xffffffff[0-9a-f]+' || true"
+        )
         return said.splitlines()
 
 
@@ -114,7 +116,7 @@ def kernel() -> Kernel:
         check_here()
         built = Path(DEBUG_KERNEL) if DEBUG_KERNEL else None
         return find_kernel(kernel_release(module), paths.build_dir().parent / "kernels", built)
-    except Unavailable as why:
+    except UnavailableError as why:
         pytest.skip(f"skipped, because {why}")
 
 
@@ -123,7 +125,7 @@ def machine(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     module = Path(MODULE) if MODULE else paths.build_dir() / "systems/in-kernel/kmod/module/slick.ko"
     try:
         started = Machine(kernel, module, tmp_path_factory.mktemp("machine"))
-    except Unavailable as why:
+    except UnavailableError as why:
         pytest.skip(f"skipped, because {why}")
     try:
         yield started
@@ -146,7 +148,7 @@ def slick(machine: Machine) -> Iterator[Slick]:
         assert made.lost_memory() == []
     finally:
         made.close_sockets()
-        with contextlib.suppress(Down, OSError):
+        with contextlib.suppress(DownError, OSError):
             machine.run("rmmod slick 2> /dev/null")
         said = machine.complaints()[complaints:]
         assert not said, f"the kernel complains: {said}\n{machine.console()[-6000:]}"

@@ -100,7 +100,7 @@ def test_a_client_that_falls_silent_is_found_out(slick: Slick) -> None:
     """Its address is taken away: there is nobody who could refuse a probe."""
     slick.load("echo", keepalive=1)
     slick.machine.on_host("ip", "address", "add", "10.77.88.9/24", "dev", "ikm0")
-    connection = slick.socket()
+    connection = slick.new_socket()
     connection.bind(("10.77.88.9", 0))
     connection.connect(("10.77.88.2", slick.port))
     connection.sendall(size_word(8) + b"12345678")

@@ -10,6 +10,7 @@ import struct
 import threading
 
 import pytest
+
 from slickvm import forwarder as thrift
 from slickvm.initramfs import HOST_ADDRESS
 
@@ -78,7 +79,9 @@ def test_messages_of_many_senders_arrive_once_and_in_order(slick: Slick) -> None
         while data:
             sender = struct.unpack_from(">i", data, 11)[0]
             wanted = expected[sender].pop(0)
-            assert data.startswith(wanted), f"sink {key}: a message of sender {sender} altered or out of order"
+            assert data.startswith(wanted), (
+                f"sink {key}: a message of sender {sender} altered or out of order"
+            )
             data = data[len(wanted) :]
     for thread in threads:
         thread.join()
@@ -104,7 +107,11 @@ def test_fields_in_any_order_and_unknown_ones_are_forwarded_as_they_came(slick: 
     sink = Sink(slick, client, 7)
     unknown = struct.pack(">bh", thrift.LIST, 99) + struct.pack(">bi", thrift.I32, 2) + bytes(8)
     message = (
-        thrift.header(thrift.ONEWAY, "msg") + thrift.string(2, b"x") + unknown + thrift.i32(1, 7) + thrift.STOP
+        thrift.header(thrift.ONEWAY, "msg")
+        + thrift.string(2, b"x")
+        + unknown
+        + thrift.i32(1, 7)
+        + thrift.STOP
     )
     client.sendall(message)
     assert sink.receive(len(message)) == message
@@ -122,7 +129,9 @@ def test_an_unknown_method_is_answered_and_the_connection_goes_on(slick: Slick) 
     client = slick.connect()
     client.sendall(thrift.header(thrift.CALL, "nothing", 9) + thrift.STOP)
     said = b"Invalid method name: 'nothing'"
-    expected = thrift.header(thrift.EXCEPTION, "nothing", 9) + thrift.string(1, said) + thrift.i32(2, 1) + b"\0"
+    expected = (
+        thrift.header(thrift.EXCEPTION, "nothing", 9) + thrift.string(1, said) + thrift.i32(2, 1) + b"\0"
+    )
     assert receive(client, len(expected)) == expected
     client.sendall(thrift.header(thrift.ONEWAY, "nothing") + thrift.STOP)  # no answer to a oneway
     assert call(client, thrift.close(), "close") == 0
@@ -203,7 +212,8 @@ def test_a_slow_sink_slows_its_sender_and_nobody_else(slick: Slick) -> None:
     assert quick.receive(len(thrift.msg(2, b"not held up"))) == thrift.msg(2, b"not held up")
 
     rest = len(message) - sent % len(message)
-    finisher = threading.Thread(target=lambda: (sender.settimeout(60), sender.sendall(message[-rest:])))
+    sender.settimeout(60)
+    finisher = threading.Thread(target=sender.sendall, args=(message[-rest:],))
     finisher.start()
     for _ in range((sent + rest) // len(message)):
         assert slow.receive(len(message)) == message

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+
 from slickvm import forwarder as thrift
 from slickvm.kernel import Kernel
 

@@ -14,7 +14,7 @@ from pathlib import Path
 NETWORK_MODULES = ("virtio_pci", "virtio_net")
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why there can be no machine here."""
 
 
@@ -41,7 +41,7 @@ def find_kernel(release: str, cache: Path, built: Path | None = None) -> Kernel:
     _unpack_package(release, cache)
     kernel = _kernel_under(cache / release, release)
     if kernel is None:
-        raise Unavailable(f"the package linux-image-{release} has no kernel with a virtio network card")
+        raise UnavailableError(f"the package linux-image-{release} has no kernel with a virtio network card")
     return kernel
 
 
@@ -75,7 +75,7 @@ def _in_load_order(found: dict[str, Path]) -> list[str]:
 
 def _unpack_package(release: str, cache: Path) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Unavailable("apt-get and dpkg-deb, which fetch Debian's kernel, are not here")
+        raise UnavailableError("apt-get and dpkg-deb, which fetch Debian's kernel, are not here")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         package = f"linux-image-{release}"
@@ -88,7 +88,9 @@ def _unpack_package(release: str, cache: Path) -> None:
         )
         files = list(Path(folder).glob("*.deb"))
         if fetched.returncode != 0 or not files:
-            raise Unavailable(f"{package} cannot be fetched: {(fetched.stderr.strip() or '?').splitlines()[-1]}")
+            raise UnavailableError(
+                f"{package} cannot be fetched: {(fetched.stderr.strip() or '?').splitlines()[-1]}"
+            )
         unpacked = Path(folder) / "unpacked"
         subprocess.run(["dpkg-deb", "-x", files[0], unpacked], check=True)
         shutil.rmtree(cache / release, ignore_errors=True)

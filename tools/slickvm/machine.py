@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slickvm.initramfs import HOST_ADDRESS, PREFIX, make_initramfs
-from slickvm.kernel import Kernel, Unavailable
+from slickvm.kernel import Kernel, UnavailableError
 
 TAP = "ikm0"
 # The namespace has no name and lives as long as QEMU does; QEMU is killed when whoever started it dies,
@@ -39,7 +39,7 @@ COMPLAINT = re.compile(
 )
 
 
-class Down(Exception):
+class DownError(Exception):
     """The machine has ended; the end of its console is in the message."""
 
 
@@ -68,7 +68,17 @@ class Machine:
     def _command(self, initramfs: Path, agent: Path) -> list[str]:
         memory = "1024" if self.kernel.has("CONFIG_KASAN") else "384"
         words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", START, "sh"]
-        words += ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
+        words += [
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            memory,
+        ]
         words += ["-nodefaults", "-display", "none", "-no-reboot", "-kernel", str(self.kernel.image)]
         words += ["-initrd", str(initramfs), "-append", COMMAND_LINE]
         words += ["-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no"]
@@ -85,7 +95,7 @@ class Machine:
             except OSError as error:
                 if self._qemu.poll() is not None:
                     said = (path.parent / "qemu.log").read_text(errors="replace").strip()
-                    raise Unavailable(f"QEMU does not start: {said or 'it says nothing'}") from error
+                    raise UnavailableError(f"QEMU does not start: {said or 'it says nothing'}") from error
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
@@ -97,9 +107,9 @@ class Machine:
             try:
                 more = self._agent.recv(65536)
             except TimeoutError:
-                raise Down(f"no answer within {timeout:.0f} s\n{self.console()[-3000:]}") from None
+                raise DownError(f"no answer within {timeout:.0f} s\n{self.console()[-3000:]}") from None
             if not more:
-                raise Down(f"the machine has ended\n{self.console()[-3000:]}")
+                raise DownError(f"the machine has ended\n{self.console()[-3000:]}")
             self._line += more
         said = self._line[: end.start()].decode(errors="replace")
         self._line = self._line[end.end() :]
@@ -152,19 +162,19 @@ def _set_namespace(descriptor: int) -> None:
 def _busybox() -> Path:
     found = shutil.which("busybox")
     if found is None:
-        raise Unavailable("busybox is not installed (Debian: busybox-static)")
+        raise UnavailableError("busybox is not installed (Debian: busybox-static)")
     if b"/lib64/ld-linux" in Path(found).read_bytes()[:4096]:
-        raise Unavailable("this busybox needs libraries; Debian's busybox-static does not")
+        raise UnavailableError("this busybox needs libraries; Debian's busybox-static does not")
     return Path(found)
 
 
 def check_here() -> None:
-    """Raises Unavailable where no machine can be started."""
+    """Raises UnavailableError where no machine can be started."""
     if os.geteuid() != 0:
-        raise Unavailable("making a network for it needs root")
+        raise UnavailableError("making a network for it needs root")
     for program, package in (("qemu-system-x86_64", "qemu-system-x86"), ("setpriv", "util-linux")):
         if shutil.which(program) is None:
-            raise Unavailable(f"{program} is not installed (Debian: {package})")
+            raise UnavailableError(f"{program} is not installed (Debian: {package})")
     if not Path("/dev/net/tun").exists():
-        raise Unavailable("this kernel has no /dev/net/tun")
+        raise UnavailableError("this kernel has no /dev/net/tun")
     _busybox()
