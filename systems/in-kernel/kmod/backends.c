@@ -78,7 +78,8 @@ static void drain_backend(struct backend* backend, struct backend_caller* caller
   if (BufferedSocket_flush(backend->ts.bs) <= 0) free_backend(backend);
 }
 
-static void open_backend(struct backend* backend) {
+/* Whether it could be; else it is freed. */
+static bool open_backend(struct backend* backend) {
   struct backend* previous = xa_load(&open_backends, (u32)backend->key);
   struct backend_caller* caller = backend->caller;
 
@@ -86,28 +87,13 @@ static void open_backend(struct backend* backend) {
   if (xa_err(xa_store(&open_backends, (u32)backend->key, backend, GFP_KERNEL))) {
     caller->result = ENOMEM;
     free_backend(backend);
-    return;
+    return false;
   }
   backend->state = OPEN;
   backend->caller = NULL;
   slick_count_add(SLICK_BACKENDS_OPEN, 1);
   caller_is_served(caller);
-}
-
-static void on_connecting(struct backend* backend) {
-  struct sock* sk = backend->ts.bs->sock->sk;
-  int state = READ_ONCE(sk->sk_state);
-  int error = backend->ts.bs->error;
-
-  if (state == TCP_SYN_SENT || state == TCP_SYN_RECV) return;
-  if (!error) error = sock_error(sk);
-  if (!error && state == TCP_CLOSE) error = -ECONNREFUSED;
-  if (!error) {
-    open_backend(backend);
-    return;
-  }
-  if (backend->caller) backend->caller->result = -error;
-  free_backend(backend);
+  return true;
 }
 
 static void on_open(struct backend* backend) {
@@ -120,6 +106,23 @@ static void on_open(struct backend* backend) {
     lose_backend(backend);
   else if ((u32)BufferedSocket_unsent(bs) <= bs->unsent.capacity / 2)
     resume_waiters(backend);
+}
+
+static void on_connecting(struct backend* backend) {
+  struct sock* sk = backend->ts.bs->sock->sk;
+  int state = READ_ONCE(sk->sk_state);
+  int error = backend->ts.bs->error;
+
+  if (state == TCP_SYN_SENT || state == TCP_SYN_RECV) return;
+  if (!error) error = sock_error(sk);
+  if (!error && state == TCP_CLOSE) error = -ECONNREFUSED;
+  if (!error) {
+    /* It may have been closed again before this event was notified. */
+    if (open_backend(backend)) on_open(backend);
+    return;
+  }
+  backend->caller->result = -error;
+  free_backend(backend);
 }
 
 static void on_draining(struct backend* backend) {

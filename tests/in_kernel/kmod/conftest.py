@@ -112,9 +112,13 @@ def kernel_release(module: Path) -> str:
     return found.group(1).decode()
 
 
+def module_under_test() -> Path:
+    return Path(MODULE) if MODULE else paths.build_dir() / "systems/in-kernel/kmod/module/slick.ko"
+
+
 @pytest.fixture(scope="session")
 def kernel() -> Kernel:
-    module = Path(MODULE) if MODULE else paths.build_dir() / "systems/in-kernel/kmod/module/slick.ko"
+    module = module_under_test()
     if not module.exists():
         pytest.skip(f"skipped, because {module} is not built (kernel headers: Debian's linux-headers-amd64)")
     try:
@@ -127,9 +131,8 @@ def kernel() -> Kernel:
 
 @pytest.fixture(scope="session")
 def machine(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    module = Path(MODULE) if MODULE else paths.build_dir() / "systems/in-kernel/kmod/module/slick.ko"
     try:
-        started = Machine(kernel, module, tmp_path_factory.mktemp("machine"))
+        started = Machine(kernel, module_under_test(), tmp_path_factory.mktemp("machine"))
     except UnavailableError as why:
         pytest.skip(f"skipped, because {why}")
     try:

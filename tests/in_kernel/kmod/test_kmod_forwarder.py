@@ -192,6 +192,16 @@ def test_a_backend_that_goes_away_takes_only_its_messages_along(slick: Slick) ->
     assert again.receive(len(thrift.msg(1, b"back"))) == thrift.msg(1, b"back")
 
 
+def test_a_sink_that_closes_at_once_is_no_backend(slick: Slick) -> None:
+    slick.load("forward")
+    client = slick.connect()
+    for key in range(20):
+        Sink(slick, client, key).socket.close()
+    slick.settles(backends_open=0, backends_lost=20)
+    client.sendall(thrift.msg(3, b"lost"))
+    slick.settles(messages=0, messages_dropped=1)
+
+
 def test_a_slow_sink_slows_its_sender_and_nobody_else(slick: Slick) -> None:
     slick.load("forward")
     client = slick.connect()

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from slickvm import forwarder as thrift
 from slickvm.kernel import Kernel
 
-from .conftest import Slick
+from .conftest import Slick, eventually, module_under_test
 from .test_kmod_echo import receive, size_word
 from .test_kmod_forwarder import Sink
 
@@ -143,6 +147,32 @@ def test_unloaded_while_backends_are_being_connected_and_drained(slick: Slick) -
     slick.connect().sendall(thrift.close())
     slick.settles(calls=3)
     slick.unload()
+
+
+START_A_MACHINE = """
+import sys
+from pathlib import Path
+from slickvm.kernel import Kernel
+from slickvm.machine import Machine
+image, config, module, folder = map(Path, sys.argv[1:])
+Machine(Kernel("", image, config, ()), module, folder)
+"""
+
+
+def test_the_machine_dies_with_whoever_started_it(kernel: Kernel, tmp_path: Path) -> None:
+    files = (kernel.image, kernel.config, module_under_test(), tmp_path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", START_A_MACHINE, *files], env=environment) as starter:
+        children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children")
+
+        def qemu() -> list[str]:
+            names = {child: Path(f"/proc/{child}/comm") for child in children.read_text().split()}
+            return [child for child, name in names.items() if name.read_text().startswith("qemu")]
+
+        eventually(lambda: bool(qemu()), "QEMU runs")
+        pid = qemu()[0]
+        starter.kill()
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), f"QEMU, process {pid}, is gone")
 
 
 def test_memory_after_all_of_this(slick: Slick, kernel: Kernel) -> None:
