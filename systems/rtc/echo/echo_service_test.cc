@@ -256,6 +256,7 @@ TEST(Echo, FloodsFindTheirLimitsAndOthersGoOn) {
   Client& first = w.connect();
   first.send(word(4) + "abcd");
   std::vector<Client*> all;
+  all.reserve(100);
   for (int i = 0; i < 100; ++i) all.push_back(&w.connect());
   w.run(kSecond);
   EXPECT_EQ(std::ranges::count_if(all, [](Client* c) { return c->was_reset(); }), 85);
