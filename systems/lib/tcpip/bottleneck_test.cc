@@ -90,11 +90,14 @@ TEST_P(Bottleneck, OneFlowFillsItTwoShareIt) {
   EXPECT_GT(std::min(two[0], two[1]) * 3, std::max(two[0], two[1])) << two[0] << " " << two[1];
 }
 
+std::string kind_name(const ::testing::TestParamInfo<CongestionControl>& p) {
+  constexpr const char* kNames[] = {"Reno", "NewReno", "Cubic"};
+  return kNames[static_cast<int>(p.param)];
+}
 INSTANTIATE_TEST_SUITE_P(Controllers, Bottleneck,
-                         ::testing::Values(CongestionControl::reno, CongestionControl::new_reno),
-                         [](const auto& p) {
-                           return p.param == CongestionControl::reno ? "Reno" : "NewReno";
-                         });
+                         ::testing::Values(CongestionControl::reno, CongestionControl::new_reno,
+                                           CongestionControl::cubic),
+                         kind_name);
 
 }  // namespace
 }  // namespace stackrig::tcpip::testing
