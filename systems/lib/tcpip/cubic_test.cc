@@ -19,7 +19,8 @@ double formula(double w_max, double w_begin, double t) {
   return 0.4 * std::pow(t - k, 3) + w_max;
 }
 
-// A flow of `srtt_ms` whose every window is acknowledged in a round trip; cwnd in segments at times.
+// A flow of `srtt_ms` whose every window is acknowledged in a round trip; cwnd in segments at
+// times.
 struct Flow {
   Flow(double segments, std::uint32_t srtt_ms) : srtt(srtt_ms) {
     cubic::on_congestion(state, static_cast<std::uint32_t>(segments * kMss));
@@ -67,7 +68,7 @@ TEST(Cubic, IsFlatWhereItMetCongestion) {
 }
 
 TEST(Cubic, IsNeverSlowerThanReno) {  // 4.3
-  Flow f(20, 10);  // a short path: the curve takes seconds, Reno half a second
+  Flow f(20, 10);                     // a short path: the curve takes seconds, Reno half a second
   f.run_until(1000 + 400);
   // 40 round trips by alpha = 0.53 until 20, then 1 each.
   const double rounds_to_prior = (20 - 14) / (3 * 0.3 / 1.7);

@@ -26,7 +26,8 @@ inline Config sender_config() {
 
 /// Ten segments are in flight, the first of 400.
 struct Sender {
-  explicit Sender(const Config& c = sender_config(), bool timestamps = false, unsigned segments = 400)
+  explicit Sender(const Config& c = sender_config(), bool timestamps = false,
+                  unsigned segments = 400)
       : s(c), owner(pattern(segments * std::size_t{1000})) {
     s.listen();
     wire::TcpOptions o = sack_options();
