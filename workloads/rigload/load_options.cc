@@ -175,6 +175,7 @@ void add_connection_options(CLI::App& app, LoadOptions& o) {
       ->check(CLI::Range(0U, 1U << 24));
   add_choice(app, "--mode", "A connection per request, or persistent ones", "keepalive", "close",
              o.keepalive);
+  runtime::add_tcp_words(app, o.tcp);
   app.add_option("--receive-window", o.receive_window,
                  "Bytes that a connection offers to receive; with --port")
       ->type_name("BYTES")
