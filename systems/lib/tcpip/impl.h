@@ -172,8 +172,7 @@ struct Stack::Impl {
 
   // --- egress.cc ---
   void output(Tcb& t);
-  bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write,
-                     std::uint64_t rest_of_all) const;
+  bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write) const;
   void blocked(Tcb& t);
   /// Sends [snd_una + offset, + limit) of the stream, as far as there is room; returns bytes sent.
   struct Place {
