@@ -40,7 +40,9 @@ class Parser {
     } else if (words.took("rfc")) {
       text = &script_.rfc;
     } else if (words.took("only")) {
-      if (words.take("'ours'") != "ours") words.fail("a script may be 'only ours', with a reason");
+      if (words.take("'ours:'") != "ours:") {
+        words.fail("a script may be 'only ours:', and a reason");
+      }
       text = &script_.only_ours;
     } else if (words.took("set")) {
       if (!script_.steps.empty()) words.fail("settings stand before the first step");
@@ -116,9 +118,7 @@ class Parser {
     s.source = text.substr(text.find_first_not_of(" \t"));
     if (words.took("ours")) s.side = Side::ours;
     if (words.took("linux")) s.side = Side::linux;
-    if (s.side == Side::both) {
-      may_differ_ = false;
-    } else if (!may_differ_) {
+    if (s.side != Side::both && !may_differ_) {
       words.fail("before lines for one side alone stands 'differs', and which RFC section decides");
     }
     if (words.peek().starts_with('@')) {

@@ -48,7 +48,9 @@ std::uint8_t parse_flags(const std::string& word, const Words& words, bool& push
 }
 
 // "1:1001" or "1".
-void parse_range(const std::string& word, const Words& words, SegmentSpec& s) {
+void parse_range(const std::string& word, const Words& words, bool expected, SegmentSpec& s) {
+  s.any_seq = expected && word == "*";
+  if (s.any_seq) return;
   const std::size_t colon = word.find(':');
   s.seq = words.integer_of(word.substr(0, colon), "the sequence number");
   if (colon == std::string::npos) return;
@@ -173,7 +175,7 @@ std::vector<OptionSpec> parse_options(const std::string& list, const Words& word
 SegmentSpec parse_segment(Words& words, bool expected) {
   SegmentSpec s;
   s.flags = parse_flags(words.take("the flags"), words, s.push_counts);
-  parse_range(words.take("the sequence number"), words, s);
+  parse_range(words.take("the sequence number"), words, expected, s);
   while (!words.empty()) {
     if (words.took("ack")) {
       s.ack = words.integer("ack");

@@ -60,6 +60,7 @@ struct SegmentSpec {
   std::uint8_t flags = 0;
   bool push_counts = false;  ///< expected: P was written, so it must be there
   std::int64_t seq = 0;
+  bool any_seq = false;  ///< expected: * in its place
   std::uint32_t len = 0;
   std::optional<std::string> text;  ///< payload; else the stream's bytes at `seq`
   std::optional<std::int64_t> ack;

@@ -45,7 +45,8 @@ void set(const std::string& name, const std::string& value, bool needed = true) 
 }
 
 // What the kernel has by default and RFC 9293 does not, and so would make every script differ, is
-// off: F-RTO, SACKs that are held back, ACKs that are rate-limited per connection.
+// off: F-RTO, SACKs that are held back, ACKs that are rate-limited per connection, segments that
+// wait for others (cork, TSO).
 void set_kernel(const Settings& s) {
   set("ipv6/conf/all/disable_ipv6", "1", false);
   set("ipv4/tcp_timestamps", s.timestamps ? "1" : "0");
@@ -63,6 +64,7 @@ void set_kernel(const Settings& s) {
   set("ipv4/tcp_comp_sack_nr", "0", false);
   set("ipv4/tcp_invalid_ratelimit", "0");
   set("ipv4/tcp_autocorking", "0", false);
+  set("ipv4/tcp_tso_win_divisor", "100", false);
 }
 
 // Addresses and routes by one run of ip(8).

@@ -5,6 +5,14 @@
 #include <cstdlib>
 
 namespace stackrig::tcpip::script {
+namespace {
+
+/// Lines for a reader: their text is not looked into.
+bool is_prose(const std::string& first) {
+  return first == "title" || first == "rfc" || first == "only" || first == "differs";
+}
+
+}  // namespace
 
 Words::Words(std::string file, int line, std::string_view text)
     : file_(std::move(file)), line_(line) {
@@ -16,8 +24,9 @@ Words::Words(std::string file, int line, std::string_view text)
     }
     if (text[i] == '#') break;
     const std::size_t begin = i;
-    const bool list = text[i] == '<' && i + 1 < text.size() && text[i + 1] != ' ';
-    if (text[i] == '"' || list) {
+    const bool prose = !words_.empty() && is_prose(words_.front());
+    const bool list = !prose && text[i] == '<' && i + 1 < text.size() && text[i + 1] != ' ';
+    if ((text[i] == '"' && !prose) || list) {
       const char close = list ? '>' : '"';
       for (++i; i < text.size() && text[i] != close; ++i) {
         if (text[i] == '\\') ++i;
