@@ -60,6 +60,7 @@ Agreed Stack::Impl::agree(const SegmentIn& s) const {
   Agreed a;
   if (s.mss != 0) a.mss = std::max(s.mss, kMinMss);
   if (config.window_scaling) a.peer_scale = s.window_scale;
+  a.sack = s.sack_permitted && config.sack;
   if (s.has_timestamps && config.timestamps) {
     a.timestamps = true;
     a.ts_value = s.ts_value;
@@ -111,7 +112,8 @@ void Stack::Impl::answer_with_cookie(const SegmentIn& s, const Agreed& a) {
       k.window_scale = window_scale;
     }
     k.timestamps = true;
-    k.ts_value = SynCookies::fold_into_clock(ms, scale) + secrets.timestamp;
+    k.sack_permitted = a.sack;
+    k.ts_value = SynCookies::fold_into_clock(ms, scale, a.sack) + secrets.timestamp;
     k.ts_echo = a.ts_value;
   }
   if (!send_control(k)) return;
@@ -134,6 +136,7 @@ bool Stack::Impl::accept_cookie(Tcb& listener, SegmentIn& s) {
   if (s.has_timestamps) {
     const std::uint32_t clock = s.ts_echo - flow_secrets(s.key, config.secret).timestamp;
     if (const auto scale = SynCookies::window_scale_of(clock)) a.peer_scale = *scale;
+    a.sack = SynCookies::sack_of(clock);
   }
   open_passive(*t, listener, s, a);
   t->rcv_adv = t->rcv_nxt + syn_window();  // what the SYN-ACK with the cookie offered

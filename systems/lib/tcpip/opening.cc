@@ -19,6 +19,7 @@ void Stack::Impl::apply(Tcb& t, const Agreed& a) {
     t.flags &= ~kTimestampsOn;
   }
   const bool scaled = a.peer_scale != kNoWindowScale;
+  if (a.sack) t.flags |= kSackOn;
   t.snd_wscale = scaled ? a.peer_scale : 0;
   t.rcv_wscale = scaled ? window_scale : 0;
   if (scaled) t.flags |= kScalingOn;
@@ -46,6 +47,7 @@ bool Stack::Impl::send_syn(Tcb& t) {
   k.ack = ack ? t.rcv_nxt : 0;
   k.window = syn_window();
   k.mss = static_cast<std::uint16_t>(config.mtu - 40);
+  k.sack_permitted = ack ? t.has(kSackOn) : config.sack;
   k.timestamps = ack ? t.has(kTimestampsOn) : config.timestamps;
   k.ts_value = ms + t.ts_offset;
   k.ts_echo = ack && k.timestamps ? t.ts_recent : 0;
@@ -165,7 +167,7 @@ void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   congestion::start(t.cc, t.mss, syn_lost ? 1 : config.initial_window_segments);
   if (syn_lost && t.rtt.srtt8 == 0) {
     // RFC 6298 (5.7): a SYN that timed out leaves a cautious timer behind.
-    t.rtt.rto_us = std::max(t.rtt.rto_us, 3'000'000U);
+    t.rtt.rttvar4 = std::max(t.rtt.rttvar4, 3'000'000U);
   }
   t.flags &= ~(kRttRunning | kRttTainted);
   // The window of a SYN is not scaled; that of the ACK of ours is.

@@ -9,7 +9,8 @@ namespace {
 /// The MSS values that a cookie can tell apart: those that are seen on the wire.
 constexpr std::uint16_t kMss[8] = {216, 536, 1220, 1360, 1400, 1440, 1460, 8960};
 constexpr std::uint32_t kMacMask = 0x00ffffff;
-constexpr std::uint32_t kNoScale = 15;      ///< in the clock's bits: none was offered
+constexpr std::uint32_t kNoScale = 15;  ///< in the clock's bits: none was offered
+constexpr std::uint32_t kSackBit = 0x10;
 constexpr std::uint32_t kClockBits = 0x3f;  /// low bits of the clock that carry options
 
 unsigned mss_index(std::uint16_t mss) {
@@ -44,8 +45,9 @@ std::optional<std::uint16_t> SynCookies::check(const FlowKey& flow, Seq irs, Seq
 }
 
 std::uint32_t SynCookies::fold_into_clock(std::uint32_t clock,
-                                          std::optional<std::uint8_t> window_scale) {
-  const std::uint32_t folded = (clock & ~kClockBits) | (window_scale ? *window_scale : kNoScale);
+                                          std::optional<std::uint8_t> window_scale, bool sack) {
+  const std::uint32_t folded =
+      (clock & ~kClockBits) | (window_scale ? *window_scale : kNoScale) | (sack ? kSackBit : 0);
   return folded > clock ? folded - (kClockBits + 1) : folded;
 }
 
@@ -53,6 +55,10 @@ std::optional<std::uint8_t> SynCookies::window_scale_of(std::uint32_t clock) {
   const std::uint32_t scale = clock & 15;
   if (scale == kNoScale) return std::nullopt;
   return static_cast<std::uint8_t>(scale);
+}
+
+bool SynCookies::sack_of(std::uint32_t clock) {
+  return (clock & kSackBit) != 0;
 }
 
 }  // namespace stackrig::tcpip

@@ -4,8 +4,8 @@
 //
 // The sequence number holds a count of 64-second periods (5 bits), which of eight MSS values (3
 // bits), and 24 bits of a keyed hash over the flow, the peer's ISN and the first two. The window
-// scale, where the peer offers timestamps, lies in the low six bits of our timestamp; without
-// timestamps none is agreed on.
+// scale and whether SACK was agreed on lie in the low six bits of our timestamp, where the peer
+// offers timestamps; without timestamps neither is agreed on.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +38,10 @@ class SynCookies {
 
   /// The clock value (ms) to send in place of `clock` in the SYN-ACK; never newer than `clock`.
   [[nodiscard]] static std::uint32_t fold_into_clock(std::uint32_t clock,
-                                                     std::optional<std::uint8_t> window_scale);
+                                                     std::optional<std::uint8_t> window_scale,
+                                                     bool sack = false);
   [[nodiscard]] static std::optional<std::uint8_t> window_scale_of(std::uint32_t clock);
+  [[nodiscard]] static bool sack_of(std::uint32_t clock);
 
  private:
   [[nodiscard]] std::uint32_t mac(const FlowKey& flow, Seq irs, std::uint64_t period,

@@ -339,12 +339,14 @@ class Script {
     in_device.clear();
   }
 
-  /// Handshake as the peer; returns after the ACK. Segments of the stack are consumed.
-  void establish(wire::TcpOptions options = {}, std::uint16_t window = 65535) {
+  /// Handshake as the peer; returns after the ACK, which comes a round trip after the SYN-ACK.
+  /// Segments of the stack are consumed.
+  void establish(wire::TcpOptions options = {}, std::uint16_t window = 65535, Time round_trip = 0) {
     in({.flags = kSyn, .seq = irs, .window = window, .options = options});
     const Out synack = out();
     ASSERT_EQ(synack.flags(), kSyn | kAck);
     iss = synack.seq();
+    now += round_trip;
     ts_theirs = synack.tcp().options.timestamps;
     ts_on = options.timestamps && ts_theirs;
     if (ts_on) {

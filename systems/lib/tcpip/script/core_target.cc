@@ -53,6 +53,9 @@ Config config_of(const Settings& s) {
   c.receive_window = s.window;
   c.timestamps = s.timestamps;
   c.window_scaling = s.scaling;
+  c.sack = s.sack;
+  c.congestion_control =
+      s.congestion == "cubic" ? CongestionControl::cubic : CongestionControl::new_reno;
   c.nagle = s.nagle;
   c.delayed_ack = s.delayed_ack ? 40 * nmio::kMillisecond : 0;
   c.max_retransmits = s.retries;

@@ -8,6 +8,10 @@
 namespace stackrig::tcpip::simulation {
 namespace {
 
+/// An application gives up a peer from which nothing comes for so long, while TCP has nothing out
+/// that would tell.
+constexpr Time kPatience = 1000 * nmio::kSecond;
+
 constexpr wire::Ipv4Address kAddress[2] = {{0x0a000002}, {0x0a000001}};
 
 }  // namespace
@@ -175,6 +179,7 @@ void Host::open(Side& s, std::uint16_t port) {
 
 void Host::on_open(Side& s) {
   s.opened = true;
+  lose_patience(s);
   write_more(s);
   if (s.tcb != nullptr && s.plan.reader == ReaderKind::late) come_back_later(s);
 }
@@ -229,6 +234,19 @@ void Host::come_back_later(Side& s) {
     s.resume_pending = false;
     s.came_back = true;
     if (s.tcb != nullptr) stack_->tcp_resume(*s.tcb, now_);
+  });
+}
+
+// Only where the core itself waits for nothing: what it has to do it must do without us.
+void Host::lose_patience(Side& s) {
+  s.watched = s.received;
+  after(kPatience, [this, &s] {
+    if (s.tcb == nullptr) return;
+    if (s.received != s.watched || pending_writes(*s.tcb) != 0 || fin_queued(*s.tcb)) {
+      lose_patience(s);
+    } else {
+      stack_->tcp_abort(*s.tcb, now_);
+    }
   });
 }
 

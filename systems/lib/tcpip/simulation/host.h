@@ -33,6 +33,7 @@ struct Side {
   bool opened = false;
   std::uint64_t written = 0, received = 0;
   bool remote_closed = false, closing = false, aborted = false;
+  std::uint64_t watched = 0;  ///< progress at the last look of the application's own patience
   bool resume_pending = false, came_back = false;
   std::optional<Ended> ended;
   std::uint32_t seen_snd_max = 0, seen_cwnd = 0;  ///< at the last look (invariants.cc)
@@ -82,6 +83,7 @@ class Host {
   std::size_t on_bytes(Side& s, std::span<const std::byte> bytes);
   void come_back_later(Side& s);
   void maybe_abort(Side& s);
+  void lose_patience(Side& s);
 
   unsigned which_;
   std::string name_;

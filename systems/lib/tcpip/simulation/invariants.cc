@@ -41,7 +41,7 @@ class Checker {
   // New data went out in this step: no more than the congestion window allows, but for two segments
   // (RFC 3042), a FIN, and a probe. Recovery has rules of its own.
   void flight() const {
-    if (opening() || t_.has(kRecovery) || side_.seen_cwnd == 0) return;
+    if (opening() || t_.has(kRecovery | kBoard) || side_.seen_cwnd == 0) return;
     must(t_.cc.cwnd >= std::min<std::uint32_t>(t_.mss, 1) && t_.cc.cwnd <= (1U << 30) + 65536,
          "a congestion window that cannot be");
     if (!seq_gt(t_.snd_max, side_.seen_snd_max)) return;

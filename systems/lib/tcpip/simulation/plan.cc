@@ -23,8 +23,10 @@ Config config_of(Random& r) {
   c.receive_window = r.pick({2048U, 5000U, 16384U, 65535U, 65535U, 262144U});
   if (!c.window_scaling) c.receive_window = std::min(c.receive_window, 65535U);
   c.timestamps = !r.once_in(4);
+  c.sack = !r.once_in(4);
+  c.max_sent_ranges = r.pick({0U, 0U, 0U, 3U, 16U});
   c.congestion_control =
-      r.pick({CongestionControl::reno, CongestionControl::new_reno, CongestionControl::new_reno});
+      r.pick({CongestionControl::reno, CongestionControl::new_reno, CongestionControl::cubic});
   c.initial_window_segments = r.pick({1U, 2U, 10U, 10U});
   c.delayed_ack = r.pick({Time{0}, kMillisecond, 40 * kMillisecond, 200 * kMillisecond});
   c.min_rto = r.pick({200 * kMillisecond, 200 * kMillisecond, kSecond});
@@ -176,9 +178,9 @@ std::string describe(const Plan& plan) {
     const nmio::SimLink& l = p.out;
     text += p.name + ": mtu " + std::to_string(c.mtu) + ", window " +
             std::to_string(c.receive_window) + (c.window_scaling ? "" : ", no scaling") +
-            (c.timestamps ? "" : ", no timestamps") + (c.nagle ? ", nagle" : "") +
-            ", delayed ACK " + milliseconds(c.delayed_ack) + ", backlog " +
-            std::to_string(c.max_backlog) + ", ring " + std::to_string(p.ring) +
+            (c.timestamps ? "" : ", no timestamps") + (c.sack ? "" : ", no SACK") +
+            (c.nagle ? ", nagle" : "") + ", delayed ACK " + milliseconds(c.delayed_ack) +
+            ", backlog " + std::to_string(c.max_backlog) + ", ring " + std::to_string(p.ring) +
             (p.segment       ? ", TSO"
              : p.tx_checksum ? ", tx checksum"
                              : "") +

@@ -68,15 +68,17 @@ TEST(Plans, DifferFromSeedToSeedAndNotFromCallToCall) {
 }
 
 TEST(Plans, ReachEveryPairOfOptions) {
-  // Timestamps and scaling of either end, in all sixteen combinations.
-  unsigned seen = 0;
-  for (std::uint64_t seed = 1; seed < 400; ++seed) {
+  // Timestamps, scaling and SACK of either end, in all sixty-four combinations.
+  std::uint64_t seen = 0;
+  for (std::uint64_t seed = 1; seed < 2000; ++seed) {
     const Plan p = make_plan(seed);
     unsigned bits = 0;
-    for (const Config& c : p.config) bits = bits << 2 | c.timestamps << 1 | c.window_scaling;
-    seen |= 1U << bits;
+    for (const Config& c : p.config) {
+      bits = bits << 3 | c.timestamps << 2 | c.window_scaling << 1 | c.sack;
+    }
+    seen |= std::uint64_t{1} << bits;
   }
-  EXPECT_EQ(seen, 0xffffu);
+  EXPECT_EQ(seen, ~std::uint64_t{0});
 }
 
 }  // namespace
