@@ -37,6 +37,8 @@ struct Side {
   bool resume_pending = false, came_back = false;
   std::optional<Ended> ended;
   std::uint32_t seen_snd_max = 0, seen_cwnd = 0;  ///< at the last look (invariants.cc)
+  bool seen_recovery = false;
+  std::uint64_t seen_drops = 0;  ///< of the host's scoreboards
 };
 
 class Host {

@@ -19,6 +19,8 @@ class Checker {
     timers();
     side_.seen_snd_max = t_.snd_max;
     side_.seen_cwnd = t_.cc.cwnd;
+    side_.seen_drops = host_.stack().counters().boards_dropped;
+    side_.seen_recovery = t_.has(kRecovery | kBoard);
   }
 
  private:
@@ -41,7 +43,10 @@ class Checker {
   // New data went out in this step: no more than the congestion window allows, but for two segments
   // (RFC 3042), a FIN, and a probe. Recovery has rules of its own.
   void flight() const {
-    if (opening() || t_.has(kRecovery | kBoard) || side_.seen_cwnd == 0) return;
+    if (opening() || t_.has(kRecovery | kBoard) || side_.seen_recovery || side_.seen_cwnd == 0 ||
+        side_.seen_drops != host_.stack().counters().boards_dropped) {
+      return;
+    }
     must(t_.cc.cwnd >= std::min<std::uint32_t>(t_.mss, 1) && t_.cc.cwnd <= (1U << 30) + 65536,
          "a congestion window that cannot be");
     if (!seq_gt(t_.snd_max, side_.seen_snd_max)) return;
