@@ -20,7 +20,8 @@ bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
     return false;
   }
   const bool reported = t.has(kBoard) || s.sack_blocks != 0;
-  if (reported && t.sent_first != Scoreboard::kNone && seq_ge(s.ack, t.snd_una)) {
+  const bool listed = t.sent_first != Scoreboard::kNone || (t.outstanding() == 0 && has_extra(t));
+  if (reported && listed && t.has(kSackOn) && seq_ge(s.ack, t.snd_una)) {
     update_window(t, s);
     const std::uint32_t acked = s.ack - t.snd_una;
     on_ack_with_board(t, s);

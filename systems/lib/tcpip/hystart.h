@@ -12,7 +12,7 @@ namespace stackrig::tcpip {
 
 /// Zeros in a new connection. Times in us.
 struct HyStart {
-  Seq window_end;           ///< an ACK beyond it ends the round
+  Seq window_end;           ///< an ACK of it ends the round
   std::uint32_t last_min;   ///< least round trip of the last round; 0: none
   std::uint32_t round_min;  ///< of this one; 0: none yet
   std::uint32_t css_base;   ///< of the round in which round trips began to grow
@@ -53,7 +53,7 @@ struct HyStart {
         in_css = false;  // it was a passing delay
       }
     }
-    if (seq_le(ack, window_end)) return false;
+    if (seq_lt(ack, window_end)) return false;
     // The round is over.
     window_end = snd_nxt;
     if (round_min != 0) last_min = round_min;

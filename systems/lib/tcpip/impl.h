@@ -187,7 +187,9 @@ struct Stack::Impl {
     return t.outstanding() - b.sacked - b.lost;
   }
   /// What goes out within a 64th of a round trip is one range of the scoreboard.
-  [[nodiscard]] static std::uint32_t merge_us(const Tcb& t) { return (t.rtt.srtt8 >> 9) + 8; }
+  [[nodiscard]] static std::uint32_t merge_us(const Tcb& t) {
+    return std::min<std::uint32_t>((t.rtt.srtt8 >> 9) + 8, 0xffff);
+  }
 
   // --- rack.cc: what is lost (RFC 8985) ---
   void rack_delivered(const Tcb& t, Extra& x, const SentRange& piece, const SegmentIn& s);

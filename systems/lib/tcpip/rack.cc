@@ -77,8 +77,9 @@ std::uint32_t Stack::Impl::detect_loss(Tcb& t, Extra& x) {
   for (std::uint32_t i = t.sent_first; i != Scoreboard::kNone; i = board.next(i)) {
     const SentRange& r = board[i];
     if (r.is(kRangeSacked | kRangeLost)) continue;
-    if (!sent_after(k.sent_us, k.end, r.sent_us, r.to)) continue;
-    const auto left = static_cast<std::int32_t>(r.sent_us + k.rtt_us + window - us);
+    // What went out over a while counts as sent at its end: never lost too early.
+    if (!sent_after(k.sent_us, k.end, r.last_us(), r.to)) continue;
+    const auto left = static_cast<std::int32_t>(r.last_us() + k.rtt_us + window - us);
     if (left <= 0) {
       board.mark_lost(i, x.board);
     } else {
@@ -128,7 +129,7 @@ void Stack::Impl::on_probe_timer(Tcb& t) {
     return;
   }
   // The wait is from when data went out last; the timer was started when it went out first.
-  const std::uint32_t since = us - board[t.sent_last].sent_us;
+  const std::uint32_t since = us - board[t.sent_last].last_us();
   const std::uint32_t wait = probe_wait_us(t);
   if (since < wait) {
     start_timer(t, TimerKind::probe, now + Time{wait - since} * nmio::kMicrosecond);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Selective acknowledgements: offered, given (RFC 2018, 2883), and taken (RFC 6675, 6937).
-#include "tcpip/tcb.h"
-#include "tcpip/test_support.h"
+#include "tcpip/sack_sender.h"
 
 namespace stackrig::tcpip::testing {
 namespace {
@@ -11,13 +10,6 @@ using Blocks = std::vector<wire::SackBlock>;
 Blocks blocks_of(const Out& o) {
   const wire::TcpOptions& t = o.tcp().options;
   return {t.sack.begin(), t.sack.begin() + t.sack_blocks};
-}
-
-wire::TcpOptions sack_options(std::uint16_t mss = 1000) {
-  wire::TcpOptions o;
-  o.mss = mss;
-  o.sack_permitted = true;
-  return o;
 }
 
 TEST(SackOffer, IsAnsweredWhereThePeerMakesIt) {
@@ -168,51 +160,6 @@ TEST(Dsack, ThePartThatCameBefore) {
 
 // --- the sender ---
 
-Config sender_config() {
-  Config c = script_config();
-  c.congestion_control = CongestionControl::new_reno;
-  return c;
-}
-
-struct Sender {
-  explicit Sender(const Config& c = sender_config(), bool timestamps = false)
-      : s(c), owner(pattern(400000)) {
-    s.listen();
-    wire::TcpOptions o = sack_options();
-    if (timestamps) o.timestamps = wire::Timestamps{1, 0};
-    if (timestamps) o.mss = 1012;
-    s.establish(o, 65535, kRtt);
-    s.stack.tcp_write(*s.app.tcb, owner, 1, owner.size(), s.now);
-    s.tick();
-  }
-  /// Segment numbers that went out since.
-  std::vector<std::uint32_t> sent() {
-    std::vector<std::uint32_t> v;
-    while (!s.sent.empty()) {
-      const Out o = s.out();
-      const std::uint32_t at = o.seq() - s.iss - 1;
-      for (std::uint32_t i = 0; i < o.payload().size(); i += 1000) v.push_back((at + i) / 1000);
-    }
-    return v;
-  }
-  /// All segments below `n` arrived, and those of `ranges` (first, behind last).
-  void ack(std::uint32_t n,
-           const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges = {}) {
-    In i = s.data("", 0, n * 1000);
-    for (const auto& [from, to] : ranges) {
-      i.options.sack[i.options.sack_blocks++] = {seq(from), seq(to)};
-    }
-    s.in(i);
-  }
-  Seq seq(std::uint32_t segment) const { return s.iss + 1 + segment * 1000; }
-  Tcb& tcb() { return *s.app.tcb; }
-  const Counters& counters() { return s.stack.counters(); }
-
-  static constexpr Time kRtt = 20 * kMillisecond;
-  using V = std::vector<std::uint32_t>;
-  Script s;
-  StringOwner owner;
-};
 using V = Sender::V;
 
 TEST(SackTaken, TheHoleIsSentAgainAndNothingElse) {

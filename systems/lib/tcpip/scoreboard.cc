@@ -12,9 +12,10 @@ bool Scoreboard::append_range(Tcb& t, Seq from, Seq to, std::uint32_t us) {
     SentRange& last = pool_[t.sent_last];
     last.to = to;
     last.sent_us = us;
+    last.spread_us = 0;
     return true;
   }
-  pool_[i] = {from, to, us, kNone, 0};
+  pool_[i] = {from, to, us, kNone, 0, 0};
   (t.sent_last == kNone ? t.sent_first : pool_[t.sent_last].next) = i;
   t.sent_last = i;
   ++t.sent_count;
@@ -83,9 +84,11 @@ void Scoreboard::resent(Tcb& t, Seq from, Seq to, std::uint32_t us, std::uint32_
       if (r.is(kRangeLost)) sums.lost -= r.bytes();
       r.state = kRangeAgain;
       r.sent_us = us;
+      r.spread_us = 0;
       SentRange* run = before == kNone ? nullptr : &pool_[before];
       if (run != nullptr && run->state == kRangeAgain && us - run->sent_us <= merge_us) {
         run->to = r.to;
+        run->spread_us = static_cast<std::uint16_t>(us - run->sent_us);
         unlink(t, before, i);
         i = before;
       }

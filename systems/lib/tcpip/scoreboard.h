@@ -31,11 +31,13 @@ inline constexpr std::uint8_t kRangeAgain = 4;   ///< has been sent more than on
 struct SentRange {
   Seq from;
   Seq to;
-  std::uint32_t sent_us;  ///< when it went out last
+  std::uint32_t sent_us;  ///< when its first byte went out last
   std::uint32_t next;
+  std::uint16_t spread_us;  ///< until its last byte did
   std::uint8_t state;
 
   [[nodiscard]] std::uint32_t bytes() const { return to - from; }
+  [[nodiscard]] std::uint32_t last_us() const { return sent_us + spread_us; }
   [[nodiscard]] bool is(std::uint8_t bits) const { return (state & bits) != 0; }
 };
 
@@ -60,6 +62,7 @@ class Scoreboard {
       SentRange& last = pool_[t.sent_last];
       if (last.state == 0 && us - last.sent_us <= merge_us) {
         last.to = to;
+        last.spread_us = static_cast<std::uint16_t>(us - last.sent_us);
         return true;
       }
     }
