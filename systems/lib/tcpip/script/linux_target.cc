@@ -26,6 +26,8 @@ namespace {
 
 constexpr Time kPatience = 3 * nmio::kSecond;
 constexpr Time kLook = 2 * nmio::kMillisecond;
+/// Longest that may lie between two looks: less than the shortest timer of a script.
+constexpr Time kStall = 25 * nmio::kMillisecond;
 
 template <class T>
 void option(int fd, int level, int name, T value) {
@@ -97,7 +99,12 @@ class LinuxTarget final : public Target {
     return {
         .early = 12 * nmio::kMillisecond, .early_share = 0.1, .late = kPatience, .late_share = 0.5};
   }
-  Time now() override { return Tap::now(); }
+  Time now() override {
+    const Time at = Tap::now();
+    if (last_look_ != 0 && at - last_look_ > kStall) stalled_ = true;
+    return last_look_ = at;
+  }
+  [[nodiscard]] bool stalled() const override { return stalled_; }
 
   void wait_until(Time time) override {
     do {
@@ -324,6 +331,8 @@ class LinuxTarget final : public Target {
   Settings settings_;
   Tap tap_;
   int listener_ = -1;
+  Time last_look_ = 0;
+  bool stalled_ = false;
   std::map<std::uint16_t, Connection> connections_;
 };
 

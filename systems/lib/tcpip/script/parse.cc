@@ -248,13 +248,16 @@ class Parser {
     }
   }
 
-  // The three segments (and two calls) with which most scripts begin.
+  // The three segments (and two calls) with which most scripts begin. With `rtt` the peer takes so
+  // long to answer.
   void handshake(Words& words, const Step& like) {
     const std::string side = words.take("server or client");
     if (side != "server" && side != "client")
       words.fail("'handshake server' or 'handshake client'");
     SegmentSpec syn;
     syn.window = 65535;
+    Time rtt = 0;
+    if (words.took("rtt")) rtt = words.time("rtt");
     if (words.took("win")) syn.window = words.number("win", 65535);
     syn.options = parse_options(
         words.peek().starts_with('<') ? words.take("options") : "<mss 1460>", words, false);
@@ -263,8 +266,10 @@ class Parser {
     ack.seq = 1;
     ack.ack = 1;
     SegmentSpec answer;
-    const auto add = [&](std::variant<Inject, Expect, Call> action) {
+    const auto add = [&](std::variant<Inject, Expect, Call> action, Time after = 0) {
       Step s = like;
+      s.timed = after != 0;
+      s.least = s.most = after;
       s.action = std::move(action);
       script_.steps.push_back(std::move(s));
     };
@@ -283,7 +288,7 @@ class Parser {
         ts.ts_echo = {0, OptionSpec::Number::Word::last};
         ack.options = std::vector<OptionSpec>{ts};
       }
-      add(Inject{ack});
+      add(Inject{ack}, rtt);
       add(Call{.what = What::accept});
       return;
     }
@@ -295,7 +300,7 @@ class Parser {
     for (OptionSpec& o : *syn.options) {
       if (o.kind == OptionSpec::Kind::ts) o.ts_echo = {0, OptionSpec::Number::Word::last};
     }
-    add(Inject{syn});
+    add(Inject{syn}, rtt);
     add(Expect{ack});
   }
 

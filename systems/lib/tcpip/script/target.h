@@ -55,6 +55,9 @@ class Target {
   [[nodiscard]] virtual std::string ended(std::uint16_t port) = 0;
   /// At the end: "" where nothing was lost (buffers), else what.
   virtual std::string left_over() { return {}; }
+  /// The machine let us wait so long that the tested TCP's timers may have overtaken the script:
+  /// what went wrong then says nothing.
+  [[nodiscard]] virtual bool stalled() const { return false; }
 };
 
 /// The core, in virtual time.
