@@ -95,7 +95,7 @@ void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us)
 // snd_una moves, and nothing was reported, lost or sent again by a scoreboard.
 void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   const std::uint32_t all = s.ack - t.snd_una;
-  const bool used = window_was_used(t, t.outstanding());
+  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, t.outstanding());
   std::uint32_t rtt = 0;
   if (t.sent_first != Scoreboard::kNone) {
     rtt = us - board.ack_plain(t, s.ack);

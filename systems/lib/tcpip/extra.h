@@ -72,6 +72,9 @@ struct Extra {
   CubicState cubic;
   HyStart hystart;
 
+  Seq ecn_recover;  ///< what marks say until then, they said before
+  bool ecn_reduced;
+
   // the receiver's
   std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks>
       held;  ///< latest first (RFC 2018 4)

@@ -40,11 +40,13 @@ std::byte* Stack::Impl::header(Tcb& t, std::byte* payload, std::uint32_t len, st
   const std::uint32_t header_bytes = t.header_bytes;
   std::byte* const p = payload - header_bytes;
   std::memcpy(p, t.header.data(), kPlainHeader);
+  auto& ip_header = wire::Ipv4Header::at(p + kIpAt);
+  if (t.has(kEcnOn)) flags = mark_ecn(t, p, len, seq, flags);
   const std::uint32_t tcp_bytes = header_bytes - kTcpAt + len;
   const std::uint16_t total = __builtin_bswap16(static_cast<std::uint16_t>(20 + tcp_bytes));
-  auto& ip_header = wire::Ipv4Header::at(p + kIpAt);
   ip_header.total_length.set_raw(total);
-  ip_header.checksum.set_raw(wire::finish(PartialSum{t.ip_sum} + total));
+  ip_header.checksum.set_raw(
+      wire::finish(PartialSum{t.ip_sum} + total + (PartialSum{ip_header.tos} << 8)));
   auto& h = wire::TcpHeader::at(p + kTcpAt);
   const std::uint32_t seq_raw = __builtin_bswap32(seq);
   const std::uint32_t ack_raw = __builtin_bswap32(t.rcv_nxt);

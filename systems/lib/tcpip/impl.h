@@ -3,9 +3,10 @@
 //
 // The packet's way: ingress.cc finds its connection; listen.cc, opening.cc, synchronised.cc and
 // time_wait.cc are what each state makes of it; ack.cc, sack_in.cc, rack.cc, recovery.cc and
-// loss.cc act on its acknowledgement; reassembly.cc takes its bytes to the application; egress.cc
-// sends what may be sent, emit.cc and header.cc make segments of it; sack_out.cc and control.cc are
-// what is said without data; timers.cc is what happens when nothing comes.
+// loss.cc act on its acknowledgement, ecn.cc on its marks; reassembly.cc takes its bytes to the
+// application; egress.cc sends what may be sent, emit.cc and header.cc make segments of it;
+// sack_out.cc and control.cc are what is said without data; timers.cc is what happens when nothing
+// comes.
 #pragma once
 
 #include <cstdint>
@@ -67,6 +68,7 @@ struct Agreed {
   std::uint8_t peer_scale = kNoWindowScale;
   bool timestamps = false;
   bool sack = false;
+  bool ecn = false;
   std::uint32_t ts_value = 0;
 };
 
@@ -245,6 +247,15 @@ struct Stack::Impl {
   void drop_all_held(Tcb& t);
   std::size_t offer(Tcb& t, std::span<const std::byte> bytes);
   void resume(Tcb& t);
+
+  // --- ecn.cc ---
+  [[nodiscard]] bool asks_for_ecn(const SegmentIn& s) const;
+  [[nodiscard]] static bool agrees_to_ecn(const Tcb& t, const SegmentIn& s);
+  std::uint8_t ecn_of_syn(Tcb& t, bool ack);
+  static std::uint8_t mark_ecn(Tcb& t, std::byte* p, std::uint32_t len, Seq seq,
+                               std::uint8_t flags);
+  void on_ecn(Tcb& t, const SegmentIn& s);
+  void on_ece(Tcb& t, const SegmentIn& s);
 
   // --- egress.cc ---
   void output(Tcb& t);

@@ -81,6 +81,7 @@ void Stack::Impl::enter_recovery(Tcb& t, Extra& x) {
   x.prr = {std::max(flight, 1U), 0, 0};
   t.recover = t.snd_max;
   t.flags |= kRecovery | kLossSeen | kBoard | kOutput;
+  if (t.has(kEcnOn)) t.flags |= kCwrDue;  // RFC 3168 6.1.2: whatever it was reduced for
   ++c->fast_retransmits;
 }
 

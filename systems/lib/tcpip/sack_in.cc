@@ -48,7 +48,7 @@ void Stack::Impl::on_ack_with_board(Tcb& t, const SegmentIn& s) {
   Extra& x = extra(t);
   const Reports r = reports_of(t, s);
   const std::uint32_t before = pipe(t);
-  const bool limited = x.board.lost != 0 || window_was_used(t, before);
+  const bool limited = !s.has(wire::kTcpEce) && (x.board.lost != 0 || window_was_used(t, before));
   const bool advanced = seq_gt(s.ack, t.snd_una);
   std::uint32_t delivered = 0;
   std::uint32_t sample = 0;

@@ -23,6 +23,7 @@ bool Stack::Impl::fast_path(Tcb& t, SegmentIn& s) {
     t.ts_recent = s.ts_value;
     t.ts_recent_ms = ms;
   }
+  if (t.has(kEcnOn)) on_ecn(t, s);
   update_window(t, s);
   if (s.ack != t.snd_una) on_new_ack(t, s);
   if (s.len != 0 && !t.has(kDead)) receive_data(t, s);
@@ -56,6 +57,7 @@ void Stack::Impl::process_synchronised(Tcb& t, SegmentIn& s) {
     return;
   }
   if (!s.has(wire::kTcpAck)) return;
+  if (t.has(kEcnOn)) on_ecn(t, s);
   trim(t, s);
   remember_timestamp(t, s);
   if (!on_ack(t, s) || t.has(kDead)) return;

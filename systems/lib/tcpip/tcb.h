@@ -92,6 +92,10 @@ inline constexpr std::uint64_t kSackOn = 1U << 30;  ///< RFC 2018 agreed on
 inline constexpr std::uint64_t kBoard = 1U << 31;
 /// The owner has no bytes of what is lost: tcp_output() tells.
 inline constexpr std::uint64_t kLostNotReady = std::uint64_t{1} << 32;
+inline constexpr std::uint64_t kEcnOn = std::uint64_t{1} << 33;     ///< RFC 3168 agreed on
+inline constexpr std::uint64_t kEcnAsked = std::uint64_t{1} << 34;  ///< in the SYN that is out
+inline constexpr std::uint64_t kEcnEcho = std::uint64_t{1} << 35;   ///< a mark came: ECE until CWR
+inline constexpr std::uint64_t kCwrDue = std::uint64_t{1} << 36;    ///< the window was reduced
 
 class alignas(64) Tcb {
  public:

@@ -156,6 +156,7 @@ struct In {
   std::uint16_t window = 65535;
   wire::TcpOptions options;
   wire::Ipv4Address from = kPeerIp;
+  std::uint8_t tos = 0;
   std::uint16_t from_port = 4000;
   std::uint16_t to_port = 80;
 };
@@ -239,6 +240,7 @@ class Script {
     wire::TcpFrame f;
     f.ethernet = {kOurMac, kPeerMac, wire::kEtherTypeIpv4};
     f.ip.source = s.from;
+    f.ip.tos = s.tos;
     f.ip.destination = kOurIp;
     f.tcp.source_port = s.from_port;
     f.tcp.destination_port = s.to_port;

@@ -162,15 +162,19 @@ TEST(SynCookies, CarryTheMssRoundedDown) {
   }
 }
 
-TEST(SynCookies, ClockCarriesTheScaleAndIsNeverAhead) {
+TEST(SynCookies, ClockCarriesTheOptionsAndIsNeverAhead) {
   for (std::uint32_t clock = 1000; clock < 1200; ++clock) {
     for (std::uint8_t scale = 0; scale <= 14; ++scale) {
-      const std::uint32_t sent = SynCookies::fold_into_clock(clock, scale);
+      const std::uint32_t sent =
+          SynCookies::fold_into_clock(clock, {scale, (scale & 1) != 0, (scale & 2) != 0});
       EXPECT_LE(sent, clock);
       EXPECT_GT(sent + 64, clock);
-      EXPECT_EQ(SynCookies::window_scale_of(sent), scale);
+      const CookieOptions o = SynCookies::options_of(sent);
+      EXPECT_EQ(o.window_scale, scale);
+      EXPECT_EQ(o.sack, (scale & 1) != 0);
+      EXPECT_EQ(o.ecn, (scale & 2) != 0);
     }
-    EXPECT_FALSE(SynCookies::window_scale_of(SynCookies::fold_into_clock(clock, std::nullopt)));
+    EXPECT_FALSE(SynCookies::options_of(SynCookies::fold_into_clock(clock, {})).window_scale);
   }
 }
 
