@@ -4,6 +4,8 @@
 
 #include <linux/types.h>
 
+#include "outlet.h"
+
 enum {
   /* A thrift msg beyond this is malformed here; 64 KiB of payload fit. */
   MOST_MESSAGE = 65536 + 1024,
@@ -27,16 +29,6 @@ struct flow {
   __u64 framed; /* bytes of all frames */
   __u64 passed; /* bytes that went up. Verdict program */
   __u64 unused_too[2];
-};
-
-/* A socket that frames are sent on: backends by slot (forward), clients by slot (echo). */
-struct outlet {
-  __u64 queued;         /* bytes given to it. BPF programs, on any core */
-  __u64 queued_frames;  /* the same in frames */
-  __u64 written;        /* of `queued`, what its TCP had when last looked. BPF programs */
-  __u64 written_frames; /* the same of `queued_frames` */
-  __u64 base;           /* what its TCP counted before. Loader, before the socket is in the map */
-  __u64 unused[3];
 };
 
 /* Of the per-CPU counters. */
