@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackrig import loads, plan, provenance, registry, validity
+from stackrig import backend, loads, plan, provenance, registry, validity
 from stackrig.collectors import cpu, syscalls
 from stackrig.collectors.base import Collected, Context, Side, Window, all_collectors
 from stackrig.drivers import base as drivers
@@ -415,7 +415,8 @@ def _provenance(session: Session, point: Point, served: ServerPlan, wires: Wires
         sysctls={role: side.sysctls for role, side in sides.items()},
         placement=placement.describe(
             session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
-        ),
+        )
+        | ({"backend": f"{backend.BASELINE}, with the clients"} if served.system.backend else {}),
     )
 
 
