@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackrig import loads, plan, provenance, registry, validity
+from stackrig import backend, loads, plan, provenance, registry, validity
 from stackrig.collectors import cpu, syscalls
 from stackrig.collectors.base import Collected, Context, Side, Window, all_collectors
 from stackrig.drivers import base as drivers
@@ -418,6 +418,7 @@ def _provenance(session: Session, point: Point, served: ServerPlan, wires: Wires
                 session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
             ),
             "huge_pages": session.testbed.owner.huge_pages,
+            **({"backend": f"{backend.BASELINE}, with the clients"} if served.system.backend else {}),
         },
     )
 

@@ -108,6 +108,9 @@ class System(Model):
         default=False,
         description="the kernel does its work: softirq and kernel workers on its cores are its CPU time",
     )
+    backend: bool = Field(
+        default=False, description="a proxy: the testbed starts a web server behind it, `backend` is where"
+    )
     floor: bool = Field(
         default=False, description="no server: what the wire itself costs, so that its answers are not judged"
     )

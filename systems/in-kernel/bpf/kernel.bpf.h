@@ -39,7 +39,11 @@ struct sk_skb_cb {
 
 struct tcp_sock {
   __u64 bytes_acked;
-  __u32 write_seq, snd_una;
+  __u32 write_seq, snd_una, copied_seq;
+} RELOCATED;
+
+struct tcp_skb_cb {
+  __u32 seq;
 } RELOCATED;
 
 struct sock {

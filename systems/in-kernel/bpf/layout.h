@@ -4,6 +4,8 @@
 
 #include <linux/types.h>
 
+#include "outlet.h"
+
 enum {
   /* A thrift msg beyond this is malformed here; 64 KiB of payload fit. */
   MOST_MESSAGE = 65536 + 1024,
@@ -33,16 +35,6 @@ struct flow {
 #define FLOW_TAKEN (1ULL << 63) /* set by the verdict program, taken off by the loader */
 #define FLOW_ENDED (1ULL << 62) /* set by the parser: it has ended itself */
 #define FLOW_PASSED (FLOW_ENDED - 1)
-
-/* A socket that frames are sent on: backends by slot (forward), clients by slot (echo). */
-struct outlet {
-  __u64 queued;         /* bytes given to it. BPF programs, on any core */
-  __u64 queued_frames;  /* the same in frames */
-  __u64 written;        /* of `queued`, what its TCP had when last looked. BPF programs */
-  __u64 written_frames; /* the same of `queued_frames` */
-  __u64 base;           /* what its TCP counted before. Loader, before the socket is in the map */
-  __u64 unused[3];
-};
 
 /* Of the per-CPU counters. */
 enum {
