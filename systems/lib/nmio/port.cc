@@ -8,6 +8,7 @@
 #include "nmio/afxdp/port.h"
 #include "nmio/shm/port.h"
 #include "nmio/sim.h"
+#include "nmio/tap/port.h"
 #include "nmio/uri.h"
 
 namespace stackrig::nmio {
@@ -23,6 +24,7 @@ constexpr std::array kSchemes = {
     Scheme{"afxdp", afxdp::open},
     Scheme{"shm", shm::open},
     Scheme{"sim", sim_open},
+    Scheme{"tap", tap::open},
 };
 
 }  // namespace
