@@ -219,9 +219,14 @@ unsigned TapQueue::tx_room() {
   return config_.ring - static_cast<unsigned>(waiting_.size());
 }
 
+int TapQueue::prepare_wait() {
+  if (sent_ < waiting_.size()) flush();
+  return cut_headers_ == 0 ? fd_ : -1;
+}
+
 void TapQueue::wait(Time now, Time deadline) {
   if (deadline <= now || cut_headers_ != 0) return;
-  if (sent_ < waiting_.size()) flush();
+  prepare_wait();
   const Time nap = full_ ? std::min(deadline - now, kFullDevicePause) : deadline - now;
   const timespec timeout = {static_cast<std::time_t>(nap / kSecond),
                             static_cast<long>(nap % kSecond)};

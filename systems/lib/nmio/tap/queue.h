@@ -40,6 +40,7 @@ class TapQueue final : public Queue {
   unsigned reap() override;
   void wait(Time now, Time deadline) override;
   unsigned tx_room() override;
+  int prepare_wait() override;
 
  private:
   static constexpr unsigned kMaxParts = 64;
