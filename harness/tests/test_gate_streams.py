@@ -29,7 +29,7 @@ class Here:
     def __init__(self) -> None:
         self.worker = Worker()
 
-    def call(self, op: str, **arguments: Any) -> Any:
+    def call(self, op: str, timeout: float = 0.0, **arguments: Any) -> Any:
         return getattr(self.worker, op)(**arguments)
 
 
@@ -176,21 +176,21 @@ def drops_when_late(it: socket.socket) -> None:
     ],
 )
 def test_an_echo_that_cheats_is_found(cheat: Handler, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "TIMEOUT_S", 0.7)
+    monkeypatch.setattr(stream, "PATIENCE_S", 0.7)
     assert echoes(cheat, case).findings != []
 
 
 def test_one_that_cannot_hold_two_connections_is_found_unless_it_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "TIMEOUT_S", 0.7)
+    monkeypatch.setattr(stream, "PATIENCE_S", 0.7)
     with serving(echo, serial=True) as port:
         report = put(only(stream_echo.cases("127.0.0.1", port), "several connections at once"))
     assert "found it timeout" in report.told() or "timeout" in report.told()
 
 
 def test_what_never_answers_is_not_asked_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(stream, "PATIENCE_S", 0.1)
     report = echoes(lambda it: time.sleep(3))
     assert len(report.findings) >= stream.ENOUGH
     assert report.checked == stream.ENOUGH
@@ -391,7 +391,7 @@ class MixesSenders(Forwarder):
 def test_a_forwarder_that_cheats_is_found(
     cheat: type[Forwarder], case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "TIMEOUT_S", 0.7)
+    monkeypatch.setattr(stream, "PATIENCE_S", 0.7)
     assert forwards(cheat(), case).findings != []
 
 

@@ -19,6 +19,7 @@ from stackrig.errors import UserError
 from stackrig.model.base import format_size, parse_scalar
 from stackrig.model.experiment import Profile
 from stackrig.model.trial import Point
+from stackrig.trial import rerun_command
 from tests.analysis import made_up
 
 
@@ -181,3 +182,23 @@ def test_power_goes_by_the_trials_there_are(tmp_path: Path, cli: Callable[..., A
     assert 0.03 < told["spread"] < 0.08
     assert 10 < told["repetitions"] < 50
     assert cli("plan", "figure-3.5", "--power", "0").returncode == 2
+
+
+def test_a_run_of_several_ends_before_the_next_begins() -> None:
+    rows = [[(c, point("s", c))] for c in range(6)]
+    rows = [
+        [(c, p.model_copy(update={"settings": {**p.settings, "run": 1 + c % 2}})) for c, p in row]
+        for row in rows
+    ]
+    trials = plan.order(rows, 3, 7, Profile())
+    runs = [t.point.settings["run"] for t in trials]
+    assert runs == [1] * 9 + [2] * 9
+    assert [t.repetition for t in trials] == [0, 0, 0, 1, 1, 1, 2, 2, 2] * 2
+    assert [t.order for t in trials] == list(range(18))
+
+
+def test_a_trial_of_a_stream_is_run_again_at_its_own_point() -> None:
+    whole = plan.make(registry.load_artifact("slick-table-3.3"), "local", 1, ("payload=64B", "run=2"))
+    assert {(t.point.settings["payload"], t.point.settings["run"]) for t in whole.trials} == {(64, 2)}
+    again = rerun_command(whole, whole.trials[0])
+    assert "payload=64B" in again and "run=2" in again

@@ -158,7 +158,12 @@ def test_rigload_forwards_to_sinks_of_its_own() -> None:
     assert "--sink-address 10.77.0.101 --senders 8 --sinks 20 --size 64 --warmup 0.5" in told(FORWARD)
     assert base.get("rigload").refuses(FORWARD) is None
     nowhere = replace(FORWARD, wire="shm", local_addresses=[])
-    assert "the sinks of `forward` are kernel sockets" in str(base.get("rigload").refuses(nowhere))
+    assert "senders and sinks of `forward` are kernel sockets" in str(base.get("rigload").refuses(nowhere))
+    for many in (
+        replace(FORWARD, cores=[1, 2]),
+        replace(FORWARD, targets=["10.77.0.1:9090", "10.77.1.1:9090"]),
+    ):
+        assert "one NIC, one client core" in str(base.get("rigload").refuses(many))
 
 
 def test_streams_have_no_loop_to_choose() -> None:

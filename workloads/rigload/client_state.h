@@ -71,6 +71,9 @@ class ClientState {
   [[nodiscard]] Time start_at() const { return control_.start_at.load(std::memory_order_acquire); }
   void begin_phases(Time at, Time warmup, Time duration);
   void enter(Phase phase);
+  /// Measuring ends now and not when it was to; enter(Phase::drain) comes next. For a run of one
+  /// client only: others are not told.
+  void end_measure(Time now) { schedule_.drain = now; }
   void end(Time now);
   /// The load cannot run; the caller ends it.
   void set_failure(const std::string& why);

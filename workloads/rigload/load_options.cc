@@ -157,11 +157,15 @@ std::optional<Arrivals::Config> LoadOptions::arrivals_of(unsigned lane, unsigned
       .kind = arrivals, .rate = *rate, .share = lane, .shares = lanes, .seed = seed};
 }
 
-void add_load_options(CLI::App& app, LoadOptions& options) {
+void add_run_options(CLI::App& app, LoadOptions& options) {
   runtime::add_options(app, options.base);
   add_where(app, options);
-  add_how_much(app, options);
   add_how_long(app, options);
+}
+
+void add_load_options(CLI::App& app, LoadOptions& options) {
+  add_run_options(app, options);
+  add_how_much(app, options);
 }
 
 void add_connection_options(CLI::App& app, LoadOptions& o) {

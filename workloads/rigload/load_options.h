@@ -52,7 +52,10 @@ struct LoadOptions {
   [[nodiscard]] std::optional<Arrivals::Config> arrivals_of(unsigned lane, unsigned lanes) const;
 };
 
-/// Adds the words that every load has; `options` outlives the parsing.
+/// Adds the words of where a load comes from, where it goes and how long it takes; `options`
+/// outlives the parsing.
+void add_run_options(CLI::App& app, LoadOptions& options);
+/// And those of how much it is, which every load of requests and answers has.
 void add_load_options(CLI::App& app, LoadOptions& options);
 /// And those of a load over connections.
 void add_connection_options(CLI::App& app, LoadOptions& options);

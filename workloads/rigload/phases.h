@@ -36,11 +36,16 @@ enum class ErrorKind : std::uint8_t {
   unsent,    ///< due, but never sent: the queue was full, or it still waited when measuring ended
   ending,  ///< of a connection, not of a request: nothing was asked of it, and it was reset or not
            ///< closed in time
+  lost,    ///< a message that was sent and did not arrive (forward, as all below)
+  duplicated,    ///< arrived before
+  reordered,     ///< came after one that its sender sent later
+  altered,       ///< its bytes are not those that were sent
+  misdelivered,  ///< came to another sink than its own
 };
-inline constexpr unsigned kErrorKinds = 10;
+inline constexpr unsigned kErrorKinds = 15;
 inline constexpr std::array<const char*, kErrorKinds> kErrorNames = {
-    "timeout", "reset",   "refused",  "status", "length",
-    "content", "connect", "question", "unsent", "ending"};
+    "timeout", "reset",  "refused", "status",     "length",    "content", "connect",     "question",
+    "unsent",  "ending", "lost",    "duplicated", "reordered", "altered", "misdelivered"};
 
 struct PhaseStats {
   std::uint64_t requests;            ///< answered whole and right

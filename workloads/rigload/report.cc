@@ -216,7 +216,10 @@ Json to_json(const LoadOptions& o, const LoadResult& r, const std::string& workl
 }
 
 std::string to_text(const Json& report) {
-  const std::string slots = report.contains("outstanding") ? "outstanding" : "connections";
+  std::string slots = "connections";
+  for (const char* other : {"outstanding", "senders"}) {
+    if (report.contains(other)) slots = other;
+  }
   std::string text = "rigload " + report["workload"].get<std::string>() + ": " +
                      std::to_string(report[slots].get<std::uint64_t>()) + " " + slots + ", " +
                      (report.contains("mode") ? report["mode"].get<std::string>() + ", " : "") +

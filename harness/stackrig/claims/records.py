@@ -47,7 +47,7 @@ def counted(axis: str, setting: Scalar) -> str:
         return WIRES.get(str(setting), str(setting))
     if axis == "zone_entries":
         return f"{setting} name" + ("" if setting == 1 else "s")
-    word = {"nics": "NIC", "queues": "queue", "server_cores": "core"}.get(axis)
+    word = {"nics": "NIC", "queues": "queue", "server_cores": "core", "connections": "connection"}.get(axis)
     if word is None:
         return f"{axis.replace('_', ' ')} {show(axis, setting)}"
     return f"{setting} {word}" + ("" if setting == 1 else "s")

@@ -99,8 +99,10 @@ class Rigload:
     def refuses(self, load: Load) -> str | None:
         if load.text("loop", "closed") == "open" and not load.parameters.get("rate"):
             return "an open loop needs `rate`, the requests per second to offer"
-        if load.protocol == "thrift" and not load.local_addresses:
-            return "the sinks of `forward` are kernel sockets, and the soft NIC has no kernel at its client's end"
+        if load.protocol == "thrift" and load.wire != "kernel":
+            return f"senders and sinks of `forward` are kernel sockets; {load.wire} is no wire for them"
+        if load.protocol == "thrift" and (len(load.targets) > 1 or len(load.cores) > 1):
+            return "`forward` is one forwarder's load, made by one thread: one NIC, one client core"
         return None
 
     def commands(self, load: Load, phase: PhaseName, before: LoadResult | None) -> list[Command]:

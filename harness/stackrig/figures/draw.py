@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from stackrig.claims.records import SIZES
 from stackrig.figures.reference import printed, reference, x_of
@@ -130,7 +130,10 @@ def _panel(axes: Axes, plot: Plot, published: Sequence[Value], theme: Theme) -> 
         printed(axes, plot, theme)
     if plot.panel.relative_to:
         axes.axhline(1.0, color=theme.faint, linewidth=0.8, zorder=1)
-    _y_axis(axes, plot.y.shown_unit == "%")
+    if plot.panel.y_scale == "log10":
+        _log_y_axis(axes, plot)
+    else:
+        _y_axis(axes, plot.y.shown_unit == "%")
     for value in published:
         reference(axes, plot, value, theme)
 
@@ -148,7 +151,7 @@ def _x_axis(axes: Axes, plot: Plot) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_spaced([_tick(plot, value) for value in values], places))
     name = plot.panel.x_label or plot.panel.x.replace("_", " ").capitalize()
-    axes.set_xlabel(f"{name} (KiB)" if _in_kib(plot) else name)
+    axes.set_xlabel(f"{name} (KiB)" if _in_kib(plot) else f"{name} (bytes)" if _in_letters(plot) else name)
     room = 0.06 * ((places[-1] - places[0]) or 4.0)
     axes.set_xlim(places[0] - room, places[-1] + room)
 
@@ -170,7 +173,18 @@ def _in_kib(plot: Plot) -> bool:
     return plot.panel.x in SIZES and all(float(value) % 1024 == 0 for value in plot.x_values)
 
 
+MANY = 6
+"""Sizes on one axis: with more, their units would run into each other."""
+
+
+def _in_letters(plot: Plot) -> bool:
+    """Many sizes, of which some are less than a KiB: 32, 64, ... 1K, 2K."""
+    return plot.panel.x in SIZES and len(plot.x_values) > MANY and not _in_kib(plot)
+
+
 def _tick(plot: Plot, value: Scalar) -> str:
+    if _in_letters(plot):
+        return format_size(int(value)).removesuffix("iB").removesuffix("B")
     if plot.panel.x in SIZES and not isinstance(value, str):
         return f"{value / 1024:g}" if _in_kib(plot) else format_size(int(value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -237,6 +251,25 @@ def _y_axis(axes: Axes, percent: bool) -> None:
     axes.set_ylim(0, max(107.0, top) if percent else top)
 
 
+def _log_y_axis(axes: Axes, plot: Plot) -> None:
+    """Whole decades around what was measured, in plain numbers."""
+    per = plot.y.shown_per
+    ends = [
+        end / per
+        for one in plot.series
+        for mark in one.marks
+        if mark.interval is not None
+        for end in ((mark.interval.low, mark.interval.high) if mark.interval.known else [mark.interval.value])
+        if math.isfinite(end) and end > 0
+    ]
+    axes.set_yscale("log")
+    if ends:
+        least, most = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
+        axes.set_ylim(10.0**least, 10.0 ** max(most, least + 1))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.10g}"))
+
+
 ALIKE = 2.5
 """Panels of one metric get one scale unless their ranges are further apart than this."""
 
@@ -244,7 +277,11 @@ ALIKE = 2.5
 def _same_height(panels: Sequence[tuple[Axes, Plot]]) -> None:
     """Panels of one metric are read against each other: one scale for all, where it hides none of them."""
     for name in {plot.y.title for _, plot in panels}:
-        group = [axes for axes, plot in panels if plot.y.title == name and not plot.empty]
+        group = [
+            axes
+            for axes, plot in panels
+            if plot.y.title == name and not plot.empty and plot.panel.y_scale == "linear"
+        ]
         tops = [axes.get_ylim()[1] for axes in group]
         if group and max(tops) <= ALIKE * min(tops):
             for axes in group:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackrig.claims import papers
-from stackrig.claims.records import Cell, Limit, RunData, counted, show
+from stackrig.claims.records import Cell, Limit, Point, RunData, counted, show
 from stackrig.figures.series import interval_of
 from stackrig.model.base import Scalar
 from stackrig.model.experiment import TableOf
@@ -123,7 +123,8 @@ def _of_systems(data: RunData, said: TableOf) -> Shown:
     for name in said.metrics:
         shown = shown_in(name, said.units.get(name, ""))
         for system in data.systems:
-            if system in said.systems or not said.systems:
+            there = any(data.cell(system, point).trials for point in data.points if _at(point, said.where))
+            if there and (system in said.systems or not said.systems):
                 columns.append(
                     Column(system, system, name, shown.shown_unit, shown.shown_per, tuple(said.where.items()))
                 )
@@ -149,10 +150,14 @@ def _row(
     return Row(value, show(axis, value), tuple(entries))
 
 
-def _cell(data: RunData, system: str, wanted: dict[str, Scalar]) -> Cell:
+def _at(point: Point, wanted: Mapping[str, Scalar]) -> bool:
+    here = dict(point)
+    return all(here.get(axis) == value for axis, value in wanted.items())
+
+
+def _cell(data: RunData, system: str, wanted: Mapping[str, Scalar]) -> Cell:
     for point in data.points:
-        here = dict(point)
-        if all(here.get(axis) == value for axis, value in wanted.items()) and data.cell(system, point).trials:
+        if _at(point, wanted) and data.cell(system, point).trials:
             return data.cell(system, point)
     return Cell(system, tuple(wanted.items()), ())
 

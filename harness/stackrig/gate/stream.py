@@ -15,7 +15,8 @@ from typing import Any
 from stackrig.gate.report import Report
 from stackrig.gateway.host import Host
 
-TIMEOUT_S = 3.0
+PATIENCE_S = 3.0  # how long something that must come may not come
+LONGEST_S = 300.0  # for a whole script
 ENOUGH = 4  # cases that found something: the rest is not asked, for each may wait for what never comes
 OVER = ("closed", "reset")  # a connection that the server has ended, whichever way
 
@@ -55,7 +56,7 @@ def ask(host: Host, cases: list[Case], serial: bool, report: Report) -> None:
         if bad >= ENOUGH:
             report.skipped.append(f"{case.name}: not asked any more")
             continue
-        said = host.call("play", steps=case.steps, timeout=TIMEOUT_S)
+        said = host.call("play", timeout=LONGEST_S, steps=case.steps, patience=PATIENCE_S)
         found = judge(case, said)
         report.checked += 1
         report.findings += [f"{case.name}: {one}" for one in found]

@@ -52,9 +52,9 @@ class Line:
 
 
 class Streams(Requests):
-    def play(self, steps: list[list[Any]], timeout: float = 3.0) -> dict[str, Any]:
+    def play(self, steps: list[list[Any]], patience: float = 3.0) -> dict[str, Any]:
         """What every connection got, by name, and how it stood at the end of the script."""
-        stage = Stage(timeout, lambda: self._pause(0))
+        stage = Stage(patience, lambda: self._pause(0))
         with contextlib.closing(stage):
             for word, *arguments in steps:
                 getattr(stage, f"do_{word}")(*arguments)
@@ -64,8 +64,8 @@ class Streams(Requests):
 class Stage:
     """The connections of one script."""
 
-    def __init__(self, timeout: float, look_up: Callable[[], None]) -> None:
-        self.timeout = timeout
+    def __init__(self, patience: float, look_up: Callable[[], None]) -> None:
+        self.patience = patience
         self.look_up = look_up
         self.lines: dict[str, Line] = {}
         self.listeners: dict[str, socket.socket] = {}
@@ -79,7 +79,7 @@ class Stage:
     # --- steps ----------------------------------------------------------------------------------------------
 
     def do_open(self, name: str, address: str, port: int) -> None:
-        self.lines[name] = Line(socket.create_connection((address, port), timeout=self.timeout))
+        self.lines[name] = Line(socket.create_connection((address, port), timeout=self.patience))
 
     def do_listen(self, name: str, address: str, port: int) -> None:
         it = socket.create_server((address, port), backlog=16)
@@ -87,11 +87,11 @@ class Stage:
         self.listeners[name], self.accepted[name] = it, 0
 
     def do_send(self, name: str, data: bytes) -> None:
-        """`timeout` is how long each piece may take, not how long all of it may."""
+        """`patience` is how long each piece may take, not how long all of it may."""
         line = self.lines[name]
         for at in range(0, len(data), TAKEN):
             piece = data[at : at + TAKEN]
-            if self._send(name, piece, self.timeout) < len(piece):
+            if self._send(name, piece, self.patience) < len(piece):
                 line.end = "timeout" if line.end == "open" else line.end
                 return
 
@@ -152,7 +152,7 @@ class Stage:
         while not there():
             line = self.lines.get(name)
             had = 0 if line is None else len(line.data)
-            if not self._pump(grown, self.timeout) or time.monotonic() > last:
+            if not self._pump(grown, self.patience) or time.monotonic() > last:
                 line = self.lines.setdefault(name, Line(socket.socket()))
                 line.end = "timeout"
 

@@ -156,7 +156,7 @@ def make(
                 workload="web-short",
                 load="rigload",
                 wire="afxdp",
-                settings=axes | {"connections": 64},
+                settings={"connections": 64} | axes,
             ),
             repetition=repetition,
             seed=order,

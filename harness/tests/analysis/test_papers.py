@@ -12,7 +12,7 @@ from stackrig import paths, plan, registry
 from stackrig.claims import papers
 from stackrig.errors import UserError
 from stackrig.model.expression import Expression, Term
-from stackrig.model.metrics import METRICS
+from stackrig.model.metrics import METRICS, shown_in
 from stackrig.model.paper import Claim, Claims, Published, RatioRule
 from stackrig.yamlfile import load
 from tests.analysis import made_up
@@ -31,15 +31,16 @@ def test_every_yaml_of_a_paper_loads() -> None:
 @pytest.mark.parametrize("name", ARTIFACTS)
 def test_an_artifact_fits_its_paper(name: str) -> None:
     artifact = registry.load_artifact(name)
-    assert papers.claims_on(artifact), "an artifact without a claim has nothing to be judged on"
     assert artifact.fidelity, "what differs from the paper must be told"
+    if artifact.kind != "machines":
+        assert papers.claims_on(artifact), "an artifact without a claim has nothing to be judged on"
     for panel in artifact.panels:
         assert artifact.experiment is not None
         assert panel.x in artifact.experiment.grid
         assert set(panel.where) <= set(artifact.experiment.grid)
         for metric in [panel.y] if isinstance(panel.y, str) else panel.y:
             assert metric in METRICS
-            assert panel.y_unit in ("", METRICS[metric].shown_unit)
+            assert shown_in(metric, panel.y_unit)
     if artifact.kind != "interface":
         assert papers.machine_of(artifact) is not None
 
@@ -62,9 +63,12 @@ def test_profiles_keep_to_their_time(name: str) -> None:
     assert local.repetitions >= 5, "fewer say too little of a machine that has two speeds"
 
 
-def test_smoke_takes_less_than_a_minute_in_all() -> None:
+def test_smoke_takes_seconds_of_each_and_little_more_than_a_minute_in_all() -> None:
+    """Two artifacts of one experiment are counted once."""
     loaded = [registry.load_artifact(name) for name in ARTIFACTS]
-    assert sum(plan.make(one, "smoke", seed=1).seconds for one in loaded if one.experiment) < 60
+    each = [plan.make(one, "smoke", 1).seconds for one in loaded if one.experiment and not one.experiment_of]
+    assert max(each) < 20
+    assert sum(each) < 90
 
 
 @pytest.mark.parametrize("name", ARTIFACTS)

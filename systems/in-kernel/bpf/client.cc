@@ -2,7 +2,6 @@
 #include "client.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -40,7 +39,9 @@ bool Client::open_up() {
 
 void Client::ready(std::uint32_t events) {
   // The error itself stays where it is: TCP is still to see it (a SO_ERROR read would take it away).
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+  // One without EPOLLHUP may be what the parser gave (Programs::stop()), and be gone by now.
+  const bool broken = (events & EPOLLERR) != 0 && !context_.programs.gives_errors();
+  if ((events & EPOLLHUP) != 0 || broken) {
     ++context_.counters.reset;
     return end();
   }
@@ -80,21 +81,28 @@ Client::Next Client::before() {
     case Before::refused: return Next::end;
     case Before::done: break;
   }
-  return give_to_programs() ? Next::go_on : Next::end;
+  give_to_programs();
+  return Next::go_on;
 }
 
-bool Client::give_to_programs() {
+/// A sockmap takes no connection whose client has ended its side: those the loader serves itself.
+void Client::give_to_programs() {
   bytes_.shrink_to_fit();
   up_read_ = own_read_ = 0;
-  state_ = State::kernel;
-  return context_.programs.add_client(slot_, fd(), size_);
+  kept_ = !context_.programs.add_client(slot_, fd(), size_);
+  state_ = kept_ ? State::own : State::kernel;
+}
+
+/// So that the loader need not wait until what comes up has gone through a work queue.
+void Client::taken() {
+  if (state_ == State::kernel) advance();
 }
 
 Client::Next Client::kernel() {
   const Programs& programs = context_.programs;
   if (programs.is_taken(slot_)) {
-    context_.programs.stop(slot_, fd());
     ++context_.counters.taken;
+    if (!context_.programs.stop(slot_, fd())) return Next::end;
     state_ = State::ending;
     return Next::go_on;
   }
@@ -119,10 +127,7 @@ Client::Next Client::ending() {
 bool Client::read_up() {
   const std::uint64_t passed = context_.programs.passed(slot_);
   while (up_read_ < passed) {
-    const std::size_t had = bytes_.size();
-    bytes_.resize(had + kReadAtOnce);
-    const ssize_t n = ::recv(up_fd_.get(), bytes_.data() + had, kReadAtOnce, MSG_DONTWAIT);
-    bytes_.resize(had + (n > 0 ? static_cast<std::size_t>(n) : 0));
+    const ssize_t n = bytes_.receive(up_fd_.get(), kReadAtOnce);
     if (n <= 0) return false;
     up_read_ += static_cast<std::uint64_t>(n);
   }
@@ -134,33 +139,28 @@ Client::Next Client::own() {
   if (const Next next = handle_all(need); next != Next::go_on) return next;
   if (!flush()) return Next::look_later;
   if (eof_) return Next::end;
-  const bool enough = own_read_ >= kOwnAtLeast;
-  if (enough && bytes_.empty()) return give_to_programs() ? Next::go_on : Next::end;
-  const Next next = read_own(enough ? need : kReadAtOnce);
-  if (next == Next::wait && bytes_.empty() && !eof_)
-    return give_to_programs() ? Next::go_on : Next::end;
-  return next;
+  const bool enough = own_read_ >= kOwnAtLeast && !kept_;
+  Next next = Next::wait;
+  if (!enough || !bytes_.empty()) next = read_own(enough ? need : kReadAtOnce);
+  if (next != Next::wait || kept_ || !bytes_.empty()) return next;
+  give_to_programs();
+  return Next::go_on;
 }
 
 /// Takes what is whole. `need`: bytes that the front lacks at least.
 Client::Next Client::handle_all(std::size_t& need) {
-  std::size_t taken = 0;
   Step step{Step::Kind::took};
-  while (step.kind == Step::Kind::took && taken < bytes_.size()) {
-    step = handle(std::span<const std::byte>(bytes_).subspan(taken));
-    if (step.kind == Step::Kind::took) taken += step.bytes;
+  while (step.kind == Step::Kind::took && !bytes_.empty()) {
+    step = handle(bytes_.front());
+    if (step.kind == Step::Kind::took) bytes_.take(step.bytes);
   }
   need = step.bytes;
-  bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(taken));
   if (step.kind == Step::Kind::close) return Next::end;
   return step.kind == Step::Kind::park ? Next::look_later : Next::go_on;
 }
 
 Client::Next Client::read_own(std::size_t most) {
-  const std::size_t had = bytes_.size();
-  bytes_.resize(had + most);
-  const ssize_t n = ::recv(fd(), bytes_.data() + had, most, MSG_DONTWAIT);
-  bytes_.resize(had + (n > 0 ? static_cast<std::size_t>(n) : 0));
+  const ssize_t n = bytes_.receive(fd(), most);
   if (n > 0) {
     count_read(static_cast<std::size_t>(n));
     own_read_ += static_cast<std::size_t>(n);

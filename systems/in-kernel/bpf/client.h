@@ -15,8 +15,8 @@
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <vector>
 
+#include "byte_queue.h"
 #include "counters.h"
 #include "poller.h"
 #include "programs.h"
@@ -51,6 +51,9 @@ class Client : public Watched {
   void start();
   void ready(std::uint32_t events) final;
   void due() final { advance(); }
+
+  /// The programs say that they have handed it up.
+  void taken();
 
   [[nodiscard]] std::uint32_t slot() const { return slot_; }
 
@@ -90,7 +93,7 @@ class Client : public Watched {
   Next handle_all(std::size_t& need);
   Next read_own(std::size_t most);
   bool read_up();
-  bool give_to_programs();
+  void give_to_programs();
   bool open_up();
   void end();
 
@@ -101,11 +104,12 @@ class Client : public Watched {
   std::uint32_t size_ = 0;
   State state_ = State::before;
   bool half_closed_ = false, eof_ = false, ended_ = false;
+  bool kept_ = false;  ///< the programs do not take it any more
   std::chrono::milliseconds pause_{1};  ///< until the next look, where no event will tell
   std::uint64_t total_ = 0;             ///< bytes of the stream before what the programs have
   std::uint64_t up_read_ = 0;           ///< bytes of what the programs passed
   std::size_t own_read_ = 0;            ///< bytes read by the loader since it has the connection
-  std::vector<std::byte> bytes_;        ///< read, not taken by handle()
+  ByteQueue bytes_;                     ///< read, not taken by handle()
 };
 
 }  // namespace stackrig::in_kernel

@@ -48,6 +48,7 @@ static __always_inline int hand_up(struct __sk_buff* skb, struct flow* flow, __u
   if (!flow->taken) {
     flow->taken = 1;
     count(reason, 1);
+    bpf_ringbuf_output(&takings, &slot, sizeof slot, BPF_RB_FORCE_WAKEUP);
   }
   flow->passed += flow->length;
   count(COUNT_UP_BYTES, flow->length);

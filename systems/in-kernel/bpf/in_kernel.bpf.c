@@ -42,7 +42,10 @@ int forward_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow) return have; /* not one that the loader put there */
-  if (flow->taken) return frame(skb, flow, slot, FRAME_OTHER, have);
+  /* Ends the parser where the last frame ended: what follows stays in the receive queue, accounted.
+   * It also gives the socket an error, which is harmless as long as nobody sends on it (the echo
+   * does). The loader takes that error away (Programs::stop). */
+  if (flow->taken) return -TAKEN_ERROR;
   struct msg_head head;
   const __u32 total = msg_length(skb, offset, have, &head);
   if (total == MSG_NOT) return frame(skb, flow, slot, FRAME_OTHER, have);

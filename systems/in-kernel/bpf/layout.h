@@ -10,6 +10,7 @@ enum {
   /* A frame that comes in more segments than this is put together by the loader: strparser would
    * keep a socket buffer per segment, which nobody accounts. */
   MOST_PIECES = 64,
+  TAKEN_ERROR = 117, /* EUCLEAN: nothing in TCP gives it */
 };
 
 /* A client's connection. A slot is the same in `flows`, `clients`, `held`, `ups` and (echo)

@@ -71,6 +71,11 @@ struct {
 } outlets SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF); /* slots of connections that were handed up */
+  __uint(max_entries, 1 << 18);
+} takings SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, COUNTERS);
   __type(key, __u32);

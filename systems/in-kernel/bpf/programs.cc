@@ -82,9 +82,17 @@ Programs::Programs(Service service, std::uint32_t clients, std::uint32_t backend
   map_tables();
   attach();
   open_detour();
+  ring_ = ring_buffer__new(taken_fd(), on_taken, this, nullptr);
+  if (ring_ == nullptr) refuse("what is handed up cannot be told", errno);
+}
+
+int Programs::on_taken(void* self, void* slot, std::size_t /*size*/) {
+  static_cast<Programs*>(self)->taken_.push_back(*static_cast<const std::uint32_t*>(slot));
+  return 0;
 }
 
 Programs::~Programs() {
+  ring_buffer__free(ring_);
   if (flows_ != nullptr) ::munmap(flows_, table_bytes<flow>(flow_count_));
   if (outlets_ != nullptr) ::munmap(outlets_, table_bytes<outlet>(outlet_count_));
 }
@@ -147,6 +155,9 @@ bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
   const int slots = bpf_map__fd(maps.slots);
   if (bpf_map_update_elem(slots, &cookies_[slot], &slot, BPF_ANY) != 0 ||
       !put(maps.held, slot, fd) || !put(maps.clients, slot, fd)) {
+    const int error = errno;
+    release(slot);
+    errno = error;
     return false;
   }
   // A parser looks when data comes, not at what is there; setting this calls it (tcp_set_rcvlowat).
@@ -162,14 +173,29 @@ bool Programs::is_taken(std::uint32_t slot) const {
 /// A parser may be at work (kstrp) while this runs, and drops what it finds when the socket has no
 /// psock any more. So the socket leaves `clients` first, which stops the parser but keeps the psock
 /// for the sake of `held`; then whoever has the socket's lock is waited for.
-void Programs::stop(std::uint32_t slot, int fd) {
+bool Programs::stop(std::uint32_t slot, int fd) {
   bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.clients), &slot);
   bytes_received(fd);
+  if (echo_) return true;
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return error == 0 || error == TAKEN_ERROR;
 }
 
 void Programs::release(std::uint32_t slot) {
   bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.held), &slot);
   forget(slot);
+}
+
+std::vector<std::uint32_t> Programs::taken() {
+  taken_.clear();
+  ring_buffer__consume(ring_);
+  return std::move(taken_);
+}
+
+int Programs::taken_fd() const {
+  return bpf_map__fd(skeleton_->bpf->maps.takings);
 }
 
 void Programs::forget(std::uint32_t slot) {

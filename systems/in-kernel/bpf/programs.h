@@ -16,6 +16,7 @@
 #include "socket.h"
 
 struct bpf_map;
+struct ring_buffer;
 
 namespace stackrig::in_kernel {
 
@@ -46,9 +47,15 @@ class Programs {
   bool add_client(std::uint32_t slot, int fd, std::uint32_t size);
   /// Whether the programs have handed the connection up.
   [[nodiscard]] bool is_taken(std::uint32_t slot) const;
+  /// Readable when connections have been handed up.
+  [[nodiscard]] int taken_fd() const;
+  /// Their slots, since the last call. One may be missing in a rush: its way up tells too.
+  std::vector<std::uint32_t> taken();
   /// The programs get nothing of what comes from now on. What they had is counted: passed() is
-  /// final. The socket cannot be read yet.
-  void stop(std::uint32_t slot, int fd);
+  /// final. The socket cannot be read yet. False where the connection is broken.
+  bool stop(std::uint32_t slot, int fd);
+  /// Whether a connection that was handed up has an error until stop().
+  [[nodiscard]] bool gives_errors() const { return !echo_; }
   /// After stop(), and when nothing waits to be sent on it (echo): the socket is an ordinary one.
   void release(std::uint32_t slot);
   /// Before the socket is closed, wherever it stands.
@@ -80,6 +87,7 @@ class Programs {
 
  private:
   struct Skeleton;
+  static int on_taken(void* self, void* slot, std::size_t size);
   void map_tables();
   void attach();
   void open_detour();
@@ -93,6 +101,8 @@ class Programs {
   flow* flows_ = nullptr;  ///< mapped, as the next
   outlet* outlets_ = nullptr;
   Fd detour_in_, detour_out_;
+  ring_buffer* ring_ = nullptr;
+  std::vector<std::uint32_t> taken_;
 };
 
 }  // namespace stackrig::in_kernel

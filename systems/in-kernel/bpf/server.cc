@@ -41,6 +41,23 @@ class Server::Listener final : public Watched {
   Fd fd_;
 };
 
+/// Connections that the programs have handed up.
+class Server::Takings final : public Watched {
+ public:
+  explicit Takings(Server& server) : server_(server) {
+    if (!server.poller_.add(server.programs_.taken_fd(), EPOLLIN, *this))
+      throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  }
+  void ready(std::uint32_t /*events*/) override {
+    for (const std::uint32_t slot : server_.programs_.taken()) {
+      if (server_.clients_[slot]) server_.clients_[slot]->taken();
+    }
+  }
+
+ private:
+  Server& server_;
+};
+
 Server::Server(const Config& config, std::vector<Fd> listeners, telemetry::Page& page)
     : config_(config),
       programs_(config.service, config.most_clients, config.backends.most),
@@ -50,11 +67,10 @@ Server::Server(const Config& config, std::vector<Fd> listeners, telemetry::Page&
       context_{programs_, poller_, telemetry_.counters(),
                [this](Client& client) {
                  slots_.give_back(client.slot(), Clock::now());
-                 const auto it = clients_.find(&client);
-                 std::unique_ptr<Client> owned = std::move(it->second);
-                 clients_.erase(it);
-                 poller_.retire(std::move(owned));
-               }} {
+                 poller_.retire(std::move(clients_[client.slot()]));
+               }},
+      clients_(config.most_clients),
+      takings_(std::make_unique<Takings>(*this)) {
   for (Fd& fd : listeners) listeners_.push_back(std::make_unique<Listener>(*this, std::move(fd)));
 }
 
@@ -90,9 +106,8 @@ void Server::accepted(Fd fd) {
   } else {
     made = std::make_unique<ForwardClient>(context_, backends_, std::move(fd), *slot);
   }
-  Client& client = *made;
-  clients_.emplace(&client, std::move(made));
-  client.start();
+  clients_[*slot] = std::move(made);
+  clients_[*slot]->start();
 }
 
 void Server::run(const std::atomic<bool>& stop) {

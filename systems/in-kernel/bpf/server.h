@@ -5,7 +5,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "backends.h"
@@ -33,6 +32,7 @@ class Server {
 
  private:
   class Listener;
+  class Takings;
   void accept_all(int listener);
   void accepted(Fd fd);
 
@@ -43,7 +43,8 @@ class Server {
   Backends backends_;
   Slots slots_;
   Client::Context context_;
-  std::unordered_map<Client*, std::unique_ptr<Client>> clients_;
+  std::vector<std::unique_ptr<Client>> clients_;  ///< by slot
+  std::unique_ptr<Takings> takings_;
   std::vector<std::unique_ptr<Listener>> listeners_;
 };
 

@@ -40,7 +40,7 @@ sockaddr_in to_sockaddr(wire::Endpoint e) {
   return a;
 }
 
-Fd listen_on(wire::Endpoint at, bool non_blocking) {
+Fd listen_on(wire::Endpoint at, bool non_blocking, const char* word) {
   const int flags = SOCK_STREAM | SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0);
   Fd fd(::socket(AF_INET, flags, 0));
   const sockaddr_in a = to_sockaddr(at);
@@ -49,8 +49,8 @@ Fd listen_on(wire::Endpoint at, bool non_blocking) {
       ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0 ||
       ::listen(fd.get(), kBacklog) != 0) {
     const int error = errno;
-    throw runtime::UsageError("--listen " + wire::to_string(at) + ": " + std::strerror(error) +
-                              "; " + remedy_for(error));
+    throw runtime::UsageError(std::string(word) + " " + wire::to_string(at) + ": " +
+                              std::strerror(error) + "; " + remedy_for(error));
   }
   return fd;
 }

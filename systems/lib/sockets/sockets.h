@@ -42,8 +42,8 @@ class Fd {
 sockaddr_in to_sockaddr(wire::Endpoint e);
 
 /// A listening socket; SO_REUSEADDR, so that a restart finds its port. Throws runtime::UsageError
-/// where the address is not this machine's, or the port is taken.
-Fd listen_on(wire::Endpoint at, bool non_blocking);
+/// where the address is not this machine's, or the port is taken; `word` is what gave it.
+Fd listen_on(wire::Endpoint at, bool non_blocking, const char* word = "--listen");
 
 /// Where a socket is bound: the port that was taken where 0 was asked for.
 wire::Endpoint local_of(int fd);
