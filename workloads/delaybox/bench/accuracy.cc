@@ -13,6 +13,7 @@
 #include "nmio/afxdp/test_wire.h"
 #include "nmio/clock.h"
 #include "nmio/test_frames.h"
+#include "runtime/errors.h"
 #include "runtime/process.h"
 #include "telemetry/histogram.h"
 
@@ -82,7 +83,11 @@ void one_delay(const char* words, const Options& o) {
   std::atomic<bool> stop{false};
   std::thread thread([&] { run_box(box, o, stop); });
   auto beyond = std::make_unique<telemetry::HistogramData>();
-  measure(out->queue(0), in->queue(0), config.to_server.delay_from, o, *beyond);
+  std::thread ends([&] {  // pinned apart: threads inherit where the main thread may run
+    runtime::pin_to_core(o.own_core);
+    measure(out->queue(0), in->queue(0), config.to_server.delay_from, o, *beyond);
+  });
+  ends.join();
   stop = true;
   thread.join();
   const auto us = [&](double q) { return static_cast<double>(beyond->quantile(q)) / 1e3; };
@@ -99,7 +104,6 @@ int run(int argc, char** argv) {
   app.add_option("--rate", o.rate, "packets per second")->capture_default_str();
   app.add_flag("--spin", o.spin, "the box never blocks");
   CLI11_PARSE(app, argc, argv);
-  runtime::pin_to_core(o.own_core);
   for (const char* words : {"delay=0ms", "delay=500us", "delay=5ms", "delay=20ms", "delay=50ms"})
     one_delay(words, o);
   return 0;
@@ -109,5 +113,6 @@ int run(int argc, char** argv) {
 }  // namespace stackrig::delaybox
 
 int main(int argc, char** argv) {
-  return stackrig::delaybox::run(argc, argv);
+  return stackrig::runtime::guarded("delaybox_accuracy",
+                                    [&] { return stackrig::delaybox::run(argc, argv); });
 }
