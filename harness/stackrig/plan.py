@@ -33,8 +33,19 @@ AXES: dict[str, Setting] = {
     "zone_entries": Setting(type="int", default=1, help="names of the one zone, an A record each"),
     "batch": Setting(type="int", default=32, unit="packets", help="queries that a server takes in one go"),
     "wire": Setting(type="str", choices=["afxdp", "shm", "kernel"], help="how the load reaches the server"),
-    "link_rate": Setting(type="str", default="", help="soft NIC's rate cap, such as 10G"),
+    "link_rate": Setting(
+        type="str", default="", help="rate cap of the soft NIC or the delay box, such as 10G"
+    ),
+    "delay_ms": Setting(type="float", default=0.0, unit="ms", help="delay box: added to the round trip"),
+    "delay_bands": Setting(type="str", default="", help="delay box: per flow instead, such as 10ms-40ms/16"),
+    "loss": Setting(type="float", default=0.0, unit="%", help="delay box: packets lost, each way"),
+    "reorder": Setting(
+        type="float", default=0.0, unit="%", help="delay box: packets held back a millisecond"
+    ),
 }
+# What tells the trials of a grid apart in their folders' names.
+SLUG = ("run", "nics", "file_size", "payload", "under_way", "zone_entries", "batch", "wire", "delay_ms", "loss",
+        "reorder", "flood")  # fmt: skip
 SIZES = ("file_size", "payload", "under_way")  # in bytes
 BENCH = "bench"  # the profile of a bar's trials, whose records are of an "artifact" bench-NAME
 OVERHEAD_S = 0.6  # a trial's wires, start, ends and record, beyond its phases (measured)
@@ -64,11 +75,7 @@ class Planned:
     def slug(self) -> str:
         settings = self.point.settings
         parts = [self.point.label.replace("/", "-")]
-        parts += [
-            f"{name}{shown(name, settings[name])}"
-            for name in ("run", "nics", "file_size", "payload", "under_way", "zone_entries", "batch", "wire")
-            if name in settings
-        ]
+        parts += [f"{name}{shown(name, settings[name])}" for name in SLUG if name in settings]
         return "-".join([*parts, f"r{self.repetition}"])
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,7 @@ from stackrig.model.workload import STREAMS, Workload
 from stackrig.server import Server, ServerError, ServerPlan
 from stackrig.signals import came_of_an_interrupt
 from stackrig.testbed.local import LocalTestbed, load_inventory
-from stackrig.testbed.wiring import PORTS, Wiring
+from stackrig.testbed.wiring import PORTS, Box, Wiring
 from stackrig.zones import Zone
 
 # Who hardly ever blocks, by which setting. An open loop's next request is due before a sleep would be worth it.
@@ -125,7 +125,8 @@ class Session:
         settings = tuple(sorted(plan.settings.items()))
         key = (plan.label, settings, plan.wire, wiring.nics, wiring.queues, len(plan.cores), str(corpus.root))
         if key not in self._gates:
-            self._gates[key] = self._pass_gate(point, plan, wiring, corpus)
+            # What a system answers does not depend on the delay, and the gate's patience does.
+            self._gates[key] = self._pass_gate(point, plan, replace(wiring, box=None), corpus)
         return self._gates[key]
 
     def _pass_gate(self, point: Point, plan: ServerPlan, wiring: Wiring, corpus: Corpus) -> Report:
@@ -286,8 +287,44 @@ def wiring_of(point: Point, system: System) -> Wiring:
         client_passes=variant.answers_in_xdp and not _client_has_xdp(point),
         client_addresses=_whole(settings, "source_addresses", 1),
         link_rate=str(settings.get("link_rate", "")),
+        congestion_control=_kernels_control(system, point),
+        box=box_of(settings),
         spinning=tuple(sorted(spinning)),
     )
+
+
+BOX_AXES = ("delay_ms", "delay_bands", "loss", "reorder")
+"""Settings that ask for the delay box, whatever their values: all cells of a grid have it or none."""
+
+
+def box_of(settings: dict[str, Scalar]) -> Box | None:
+    if not any(name in settings for name in BOX_AXES):
+        return None
+
+    def number(name: str) -> float:
+        value = float(settings.get(name, 0))
+        if value < 0 or (name != "delay_ms" and value > 100):
+            raise UserError(
+                f"{name}: expected {'0 to 100 %' if name != 'delay_ms' else '0 or more'}, got {value:g}"
+            )
+        return value
+
+    return Box(
+        delay_ms=number("delay_ms"),
+        bands=str(settings.get("delay_bands", "")),
+        loss=number("loss"),
+        reorder=number("reorder"),
+        rate=str(settings.get("link_rate", "")),
+        seed=_whole(settings, "box_seed", 1),
+    )
+
+
+def _kernels_control(system: System, point: Point) -> str:
+    """Congestion control of a server in the kernel, where its variant or the grid says which."""
+    if system.kind == "system" and "kernel" not in system.wires:
+        return ""
+    chosen = {**system.variants[point.variant].settings, **point.settings}
+    return str(chosen.get("congestion_control", ""))
 
 
 def _client_has_xdp(point: Point) -> bool:

@@ -28,7 +28,7 @@ from stackrig.model.workload import STREAMS
 from stackrig.plan import BENCH, Plan, Planned
 from stackrig.records import now
 from stackrig.server import Server, ServerError, ServerPlan, program_of
-from stackrig.session import Corpus, Session, server_plan, wiring_of
+from stackrig.session import Corpus, Session, box_of, server_plan, wiring_of
 from stackrig.signals import came_of_an_interrupt
 from stackrig.stats.percentiles import samples_needed
 from stackrig.testbed import placement
@@ -225,6 +225,7 @@ def make_load(
 
 def _context(session: Session, server: Server, wires: Wires, load: Load) -> Context:
     sides = {}
+    box = session.testbed.box if wires.wiring.box is not None else None
     for side, cores in ((session.testbed.server, server.plan.cores), (session.testbed.client, load.cores)):
         sides[side.role] = Side(
             role=side.role,
@@ -232,6 +233,8 @@ def _context(session: Session, server: Server, wires: Wires, load: Load) -> Cont
             cgroup=str(side.cgroup),
             interfaces=wires.interfaces(side.role),
             receive_threads=[thread.tid for thread in wires.receive_threads.get(side.role, [])],
+            lodger_cgroup=str(box.cgroup) if box and side.role == "client" else "",
+            lodger_threads=[t.tid for t in box.threads] if box and side.role == "client" else [],
             pids=server.pids() if side.role == "server" else [],
             telemetry=server.telemetry if side.role == "server" else None,
             in_kernel=side.role == "server" and server.plan.system.in_kernel,
@@ -354,6 +357,9 @@ def _derived(attempt: Attempt, result: LoadResult, client_cores: int) -> None:
         # Such a client looks for work when it has none: what counts is the share in which it had some.
         work = min(process.value, result.busy * client_cores)
         how = "the generator's busy cycles and NAPI threads over the client's cores"
+    if (box := metrics.get("delaybox_cpu_cores")) is not None:
+        how += f", with the delay box, which shares them ({box.value:.2f} cores)"
+        work += box.value
     metrics["client_busy"] = Metric(value=(work + receive.value) / client_cores, unit="ratio", how=how)
 
 
@@ -366,7 +372,7 @@ def _status(attempt: Attempt) -> tuple[str, str]:
     if wrong:
         told = ", ".join(f"{count} of kind {kind}" for kind, count in wrong.items())
         return "failed", f"wrong answers under load: {told}"
-    if result.requests == 0:
+    if result.requests == 0 and not result.body_bytes:
         kinds = {kind: count for kind, count in result.errors.items() if count}
         return "failed", f"no request was answered; errors: {kinds or 'none'}"
     lost = result.failed_requests / (result.requests + result.failed_requests)
@@ -419,8 +425,16 @@ def _provenance(session: Session, point: Point, served: ServerPlan, wires: Wires
             ),
             "huge_pages": session.testbed.owner.huge_pages,
             **({"backend": f"{backend.BASELINE}, with the clients"} if served.system.backend else {}),
+            **_delay_box(session, wires, cores["client"]),
         },
     )
+
+
+def _delay_box(session: Session, wires: Wires, client_cores: list[int]) -> dict[str, object]:
+    box = session.testbed.box
+    if wires.wiring.box is None or box is None:
+        return {}
+    return {"delaybox": box.describe(wires.wiring, client_cores)}
 
 
 def rerun_command(whole: Plan, planned: Planned) -> str:
@@ -448,6 +462,7 @@ def _record(
             planned.point.wire,
             str(planned.point.settings.get("link_rate", "")),
             registry.load_workload(planned.point.workload, planned.point.load).protocol in STREAMS,
+            box_of(planned.point.settings) is not None,
         )
         if status == "ok" and (why := why_invalid(checks)):
             status, reason = "invalid", why

@@ -27,6 +27,9 @@ class Side:
     receive_threads: list[int]
     pids: list[int]
     telemetry: str | None = None
+    # Of the testbed, though not the side's own: what else runs on its cores (the delay box).
+    lodger_cgroup: str = ""
+    lodger_threads: list[int] = field(default_factory=list)
     in_kernel: bool = False  # what serves here is the kernel itself: its workers are no strangers
 
 

@@ -30,7 +30,9 @@ class Cpu:
         found = [STAT, SCHEDSTAT, SOFTNET, context.hierarchy.usage_file(Path(side.cgroup))]
         if (per_core := context.hierarchy.per_core_file()) is not None:
             found.append(per_core)
-        found += [f"/proc/{tid}/schedstat" for tid in side.receive_threads]
+        found += [f"/proc/{tid}/schedstat" for tid in (*side.receive_threads, *side.lodger_threads)]
+        if side.lodger_cgroup:
+            found.append(context.hierarchy.usage_file(Path(side.lodger_cgroup)))
         return found
 
     def binaries(self, side: Side, context: Context) -> list[str]:
@@ -101,8 +103,29 @@ def _side(found: Collected, side: Side, window: Window, context: Context) -> Non
     found.facts[f"{role}_thread_cores"] = threads
     if tasks is not None:
         # May be negative where part of the side's work ran on other cores than its own.
-        found.facts[f"{role}_foreign_cores"] = tasks - group - threads - put_off - workers
+        lodger = _lodger(found, side, window, context)
+        found.facts[f"{role}_foreign_cores"] = tasks - group - threads - put_off - workers - lodger
     found.facts[f"{role}_received_rate"] = _received(window, side.cores) / seconds
+
+
+def _lodger(found: Collected, side: Side, window: Window, context: Context) -> float:
+    """The delay box on this side's cores: no stranger, and none of the side's own."""
+    from pathlib import Path
+
+    if not side.lodger_cgroup:
+        return 0.0
+    usage = context.hierarchy.usage_file(Path(side.lodger_cgroup))
+    if window.missing(usage):
+        return 0.0
+    group = (
+        (context.hierarchy.usage_ns(window.last[usage]) - context.hierarchy.usage_ns(window.first[usage]))
+        / 1e9
+        / window.seconds
+    )
+    threads = sum(_thread_seconds(window, tid) for tid in side.lodger_threads) / window.seconds
+    how = f"on the {side.role}'s cores: control group {group:.3f} + NAPI threads {threads:.3f}"
+    found.put("delaybox_cpu_cores", group + threads, "cores", how)
+    return group + threads
 
 
 def _thread_seconds(window: Window, tid: int) -> float:

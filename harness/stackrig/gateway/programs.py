@@ -50,7 +50,7 @@ class Programs(Requests):
         cpus: list[int] | None = None,
         cgroups: list[str] | None = None,
         nice: int = 0,
-        realtime: bool = False,
+        realtime: int = 0,
         env: dict[str, str] | None = None,
         ready_word: str | None = None,
         cwd: str | None = None,
@@ -67,7 +67,7 @@ class Programs(Requests):
         if cpus:
             chain += ["taskset", "-c", ",".join(map(str, cpus))]
         if realtime:
-            chain += ["chrt", "--rr", "1"]
+            chain += ["chrt", "--rr", str(int(realtime))]
         elif nice:
             chain += ["nice", "-n", str(nice)]
         chain += ["sh", "-c", _JOIN, "sh", *full]

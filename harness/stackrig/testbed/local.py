@@ -23,6 +23,7 @@ from stackrig.model.inventory import HostVars, Inventory
 from stackrig.signals import unhindered
 from stackrig.testbed import hugepages, placement
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
+from stackrig.testbed.delaybox import DelayBox
 from stackrig.testbed.owner import MEMORY, Owner, clean_up_after_the_dead
 from stackrig.testbed.priority import Hurried
 from stackrig.testbed.wiring import MAX_NICS, PREFIX_LENGTH, Nic, Wiring, nic
@@ -117,6 +118,7 @@ class LocalTestbed:
         self.folder = MEMORY / f"{self.owner.prefix}run"  # RAM-backed: content, sockets, logs while running
         self.wires: Wires | None = None
         self._sides: list[Side] = []
+        self.box: DelayBox | None = None  # made when a trial first asks for it
         self._hurried = Hurried(**self.scheduling())
         try:
             self._hurried.__enter__()
@@ -139,8 +141,8 @@ class LocalTestbed:
             self._remove()
 
     def _remove(self) -> None:
-        for side in self._sides:
-            side.host.close()
+        for host in (*(side.host for side in self._sides), *([self.box.host] if self.box else [])):
+            host.close()
         self._hurried.__exit__()
         self.owner.release()
 
@@ -154,12 +156,8 @@ class LocalTestbed:
         self.owner.huge_pages = hugepages.reserve(wanted)
         self.owner.save()
 
-    def _side(self, role: str, name: str, variables: HostVars) -> Side:
-        missing = [core for core in variables.cores if core not in os.sched_getaffinity(0)]
-        if missing:
-            raise SetupError(f"inventory: host {name} is given core {missing[0]}, which this machine lacks")
-        if variables.reach != "netns":
-            raise SetupError(f"inventory: host {name}: the local testbed reaches hosts by netns only")
+    def _namespace(self, role: str) -> tuple[str, Path]:
+        """A namespace and a control group, recorded before they are made."""
         namespace = f"{self.owner.prefix}{role}"
         cgroup = self.groups.group(f"{self.owner.prefix}{role}")
         self.owner.namespaces.append(namespace)
@@ -167,6 +165,26 @@ class LocalTestbed:
         self.owner.save()
         cgroup.mkdir()
         _local("ip", "netns", "add", namespace)
+        return namespace, cgroup
+
+    def _delay_box(self) -> DelayBox:
+        """Its namespace, at the client's cores, as long as the run lasts."""
+        if self.box is None:
+            namespace, cgroup = self._namespace("delaybox")
+            host = Host("delaybox", ["ip", "netns", "exec", namespace])
+            self.box = DelayBox(host, self.client.cores, cgroup, self.folder)
+            host.call("mount_kernel_files", hierarchies=self.groups.mounts())
+            host.call("hurry", **self.scheduling())
+            host.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1")
+        return self.box
+
+    def _side(self, role: str, name: str, variables: HostVars) -> Side:
+        missing = [core for core in variables.cores if core not in os.sched_getaffinity(0)]
+        if missing:
+            raise SetupError(f"inventory: host {name} is given core {missing[0]}, which this machine lacks")
+        if variables.reach != "netns":
+            raise SetupError(f"inventory: host {name}: the local testbed reaches hosts by netns only")
+        namespace, cgroup = self._namespace(role)
         host = Host(name, ["ip", "netns", "exec", namespace])
         side = Side(role, host, variables.cores, cgroup)
         self._sides.append(side)
@@ -196,15 +214,12 @@ class LocalTestbed:
         nics = [nic(self.owner.prefix, wiring, index, self._generation) for index in range(wiring.nics)]
         self.wires = wires = Wires(wiring, nics)
         if not wires.interfaces("server"):
+            if wiring.box is not None:
+                raise SetupError(
+                    "the soft NIC has no wire for the delay box to stand in; use wire afxdp or kernel"
+                )
             return wires
-        lines = []
-        for one in nics:
-            queues = f"numrxqueues {wiring.queues} numtxqueues {wiring.queues}"
-            lines.append(
-                f"link add {one.server_interface} mtu {wiring.mtu} {queues} type veth peer name "
-                f"{one.client_interface} mtu {wiring.mtu} {queues} netns {self.owner.prefix}client"
-            )
-        self.server.host.run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+        self._lay_pairs(wires)
         for side in self._sides:
             self._dress(side, wires)
         for side in self._sides:
@@ -213,7 +228,29 @@ class LocalTestbed:
                 side.host, wires.interfaces(side.role), side.cores, wiring.queues, self.inventory.all.vars,
                 before_process=side.role in wiring.spinning, frames=wiring.frames,
             )  # fmt: skip
+        if wiring.box is not None:
+            self._delay_box().start(wiring, nics, self.inventory.all.vars)
         return wires
+
+    def _lay_pairs(self, wires: Wires) -> None:
+        """A veth pair per NIC; two where the delay box stands between."""
+        wiring = wires.wiring
+        ends = f"mtu {wiring.mtu} numrxqueues {wiring.queues} numtxqueues {wiring.queues}"
+        client = f"{self.owner.prefix}client"
+
+        def pair(here: str, there: str, where: str) -> str:
+            return f"link add {here} {ends} type veth peer name {there} {ends} netns {where}\n"
+
+        if wiring.box is None:
+            lines = [pair(one.server_interface, one.client_interface, client) for one in wires.nics]
+            self.server.host.run("ip", "-batch", "-", stdin="".join(lines))
+            return
+        box = self._delay_box().host
+        near = [
+            pair(n.box_server_interface, n.server_interface, f"{self.owner.prefix}server") for n in wires.nics
+        ]
+        far = [pair(n.box_client_interface, n.client_interface, client) for n in wires.nics]
+        box.run("ip", "-batch", "-", stdin="".join([*near, *far]))
 
     def scheduling(self, wire: str | None = None) -> dict[str, Any]:
         """How server and clients are scheduled: alike. `wire`: the clients', where it is not laid now.
@@ -233,8 +270,11 @@ class LocalTestbed:
 
     def take_away(self) -> None:
         if self.wires is not None:
-            for interface in self.wires.interfaces("server"):
-                self.server.host.call("run", argv=["ip", "link", "delete", interface])
+            if self.wires.wiring.box is not None and self.box is not None:
+                self.box.stop()
+            for side in self._sides:
+                for interface in self.wires.interfaces(side.role):
+                    side.host.call("run", argv=["ip", "link", "delete", interface])
         self.wires = None
 
     def _dress(self, side: Side, wires: Wires) -> None:
@@ -262,6 +302,8 @@ class LocalTestbed:
     def _pin_routes(self, side: Side, wires: Wires) -> None:
         """A namespace does not inherit the host's congestion control: pin it per route and read it back."""
         wanted = self.inventory.all.vars.congestion_control
+        if side.role == "server" and wires.wiring.congestion_control:
+            wanted = wires.wiring.congestion_control
         for one in wires.nics:
             interface = one.server_interface if side.role == "server" else one.client_interface
             source = one.server_kernel if side.role == "server" else one.client_kernel

@@ -13,6 +13,33 @@ MAX_NICS = 64
 
 
 @dataclass(frozen=True)
+class Box:
+    """What the delay box between server and clients does, both ways alike except for the delay."""
+
+    delay_ms: float = 0.0  # on what goes to the server, as in the thesis (4.4): the round trip's
+    bands: str = ""  # instead: per flow, such as 10ms-40ms/16
+    loss: float = 0.0  # % of packets
+    reorder: float = 0.0  # % of packets, held back by a millisecond
+    rate: str = ""  # such as 400M
+    seed: int = 1
+
+    @property
+    def chunks(self) -> int:
+        """Packets that the box can hold each way: what ten gigabits of full frames need in 50 ms, and their rings."""
+        return 65536
+
+    def words(self, delayed: bool = True) -> str:
+        """As workloads/delaybox/link.h reads them, of the direction to the server; or of the one back."""
+        said = []
+        if delayed:
+            said.append(f"bands={self.bands}" if self.bands else f"delay={self.delay_ms:g}ms")
+        said += [f"loss={self.loss:g}%"] if self.loss else []
+        said += [f"rate={self.rate}"] if self.rate else []
+        said += [f"reorder={self.reorder:g}%"] if self.reorder else []
+        return ",".join(said) or "delay=0ms"
+
+
+@dataclass(frozen=True)
 class Wiring:
     """What a point wants of the wires."""
 
@@ -27,7 +54,9 @@ class Wiring:
     client_addresses: int = 1
     spinning: tuple[str, ...] = ()  # roles whose process never blocks: its receive threads must go before it
     client_passes: bool = False  # an XDP program at the client's ends, which lets everything through
-    link_rate: str = ""  # soft NIC only, such as 10G; empty: no cap
+    link_rate: str = ""  # of the soft NIC or the delay box, such as 10G; empty: no cap
+    congestion_control: str = ""  # of the server's kernel; empty: the inventory's
+    box: Box | None = None  # the delay box, where one stands between
 
 
 @dataclass(frozen=True)
@@ -45,6 +74,9 @@ class Nic:
     server_port: str
     client_kernel: str
     client_port: str
+    # Of the delay box, where there is one: where the server's wire and the clients' end.
+    box_server_interface: str = ""
+    box_client_interface: str = ""
 
     def target(self, server_wire: str) -> str:
         return self.server_kernel if server_wire == "kernel" else self.server_port
@@ -59,6 +91,7 @@ def nic(run_prefix: str, wiring: Wiring, index: int, generation: int = 1) -> Nic
     net = f"10.{77 + (generation - 1) % 100}.{index}"
     many = max(1, wiring.client_addresses)
     queues = f"queues={wiring.queues}"
+    box_server_interface = box_client_interface = ""
     if "shm" in (wiring.server_wire, wiring.client_wire):
         name = f"{run_prefix}{generation}-nic{index}"
         rate = f"&rate={wiring.link_rate}" if wiring.link_rate else ""
@@ -67,6 +100,8 @@ def nic(run_prefix: str, wiring: Wiring, index: int, generation: int = 1) -> Nic
         server_interface = client_interface = ""
     else:
         server_interface, client_interface = f"{short}s{index}", f"{short}c{index}"
+        if wiring.box is not None:
+            box_server_interface, box_client_interface = f"{short}x{index}", f"{short}y{index}"
         server_uri = f"afxdp:{server_interface}?{queues}"
         client_uri = f"afxdp:{client_interface}?{queues}" + (f"&addresses={many}" if many > 1 else "")
     return Nic(
@@ -80,4 +115,6 @@ def nic(run_prefix: str, wiring: Wiring, index: int, generation: int = 1) -> Nic
         server_port=f"{net}.2",
         client_kernel=f"{net}.101",
         client_port=f"{net}.201",
+        box_server_interface=box_server_interface,
+        box_client_interface=box_client_interface,
     )

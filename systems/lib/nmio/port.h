@@ -63,6 +63,9 @@ class Queue {
   /// Blocks until a packet can be received or `deadline` (monotonic ns) has passed; may return
   /// early.
   virtual void wait(Time now, Time deadline) = 0;
+  /// For an owner that blocks on several queues (wait_any()): readies this one as wait() does and
+  /// gives the descriptor that is readable when a packet can be received. -1: only wait() will do.
+  virtual int prepare_wait() { return -1; }
   /// Descriptors that put() would take now.
   [[nodiscard]] virtual unsigned tx_room() = 0;
 
@@ -82,6 +85,10 @@ class Queue {
   QueueCounters own_counters_;
   QueueCounters* counters_ = &own_counters_;
 };
+
+/// Queue::wait() for one thread that owns all of `queues`: until any of them can receive, or the
+/// deadline. Where one has no descriptor to wait for, it returns after 50 us at most.
+void wait_any(std::span<Queue* const> queues, Time now, Time deadline);
 
 /// One (real or virtual) NIC. URIs: `SCHEME:NAME?key=value&...`. Keys common to all schemes:
 ///   queues=N          receive/transmit queue pairs (default 1)

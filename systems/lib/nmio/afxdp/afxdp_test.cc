@@ -185,6 +185,37 @@ TEST_P(Modes, OnlyFramesForThePortsOwnAddressesAreTaken) {
   }
 }
 
+TEST_P(Modes, TakeAllIsGivenWhateverIsIpv4OrArp) {
+  auto port = wire->open_a(std::string("take=all&mode=") + GetParam());
+  const PacketSocket peer = wire->in_b([] { return PacketSocket("vb"); });
+  const Mac elsewhere = {2, 9, 9, 9, 9, 9};
+  for (const Bytes& frame :
+       {make_frame({.destination = elsewhere, .destination_ip = 0x01020304}),
+        make_frame({.destination = elsewhere, .destination_ip = 0xdfffffff, .tcp = true}),
+        arp(1, 0x01020304, elsewhere)}) {
+    peer.send_frame(frame);
+    bool got = false;
+    EXPECT_TRUE(until([&] {
+      for (const Received& r : receive_all(port->queue(0))) got = got || r.bytes == frame;
+      return got;
+    }));
+  }
+}
+
+TEST_F(Afxdp, OneThreadWaitsForSeveralQueues) {
+  const auto a = wire->open_a("address=10.0.0.2");
+  const auto b = wire->open_b("address=10.0.0.2");
+  std::thread sleeper([&] {
+    const std::array<Queue*, 2> both = {&a->queue(0), &b->queue(0)};
+    RxPacket burst[1];
+    while (both[0]->receive(burst) + both[1]->receive(burst) == 0)
+      wait_any(both, Clock::now(), Clock::now() + 100 * kSecond);
+  });
+  const PacketSocket sender = wire->in_a([] { return PacketSocket("va"); });
+  sender.send_frame(make_frame({}));
+  sleeper.join();
+}
+
 /// One ICMP echo through the kernel's stacks; true where the answer comes.
 bool ping(std::uint32_t address) {
   const int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);

@@ -32,6 +32,8 @@ Settings read(const PortUri& uri) {
   s.queues = static_cast<unsigned>(keys.number("queues", 1, 1, kMaxQueues));
   s.address = keys.ipv4("address");
   s.addresses = static_cast<std::uint32_t>(keys.number("addresses", 1, 1, 1U << 16));
+  const std::vector<std::string> takes = {"address", "all"};
+  const bool all = keys.choice("take", 0, takes) == 1;
   const std::vector<std::string> modes = {"auto", "native", "generic"};
   s.mode = static_cast<Mode>(keys.choice("mode", 0, modes));
   const std::vector<std::string> zero_copy = {"auto", "off", "on"};
@@ -49,7 +51,10 @@ Settings read(const PortUri& uri) {
   q.socket.scatter_gather = keys.flag("sg", true);
   q.socket.metadata = keys.choice("csum", 0, sums) == 1;
   keys.finish();
-  if (s.address == 0) {
+  if (all) {
+    s.address = 0;
+    s.addresses = ~std::uint32_t{0};  // the whole space but its last, which no host has
+  } else if (s.address == 0) {
     throw SetupError("port '" + uri.text +
                      "': which address? add address=A.B.C.D, one that the kernel does not own");
   }

@@ -8,6 +8,8 @@
 // Keys besides the common ones (port.h):
 //   address=A            required; an address that the kernel does not own
 //   addresses=N          N consecutive addresses from `address` on (default 1)
+//   take=address|all     all: every IPv4 and ARP frame, whoever it is for, as a box between two
+//                        wires needs; `address` is not needed then
 //   mode=auto|native|generic   where the XDP program runs; auto: native where the driver can
 //   zerocopy=auto|off|on
 //   sg=on|off            scatter-gather, where the kernel has it (Linux 6.6; default on)

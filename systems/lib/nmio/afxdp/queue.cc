@@ -276,10 +276,16 @@ unsigned AfxdpQueue::tx_room() {
 
 // --- waiting -----------------------------------------------------------------------------------
 
-void AfxdpQueue::wait(Time now, Time deadline) {
-  if (deadline <= now || socket_.rx.available(1) != 0) return;
+/// poll() finds what lies in the receive ring already.
+int AfxdpQueue::prepare_wait() {
   if (socket_.tx.has_unpublished()) flush();
   if (fill_missing_ != 0) refill();
+  return socket_.fd();
+}
+
+void AfxdpQueue::wait(Time now, Time deadline) {
+  if (deadline <= now || socket_.rx.available(1) != 0) return;
+  prepare_wait();
   const bool device_full = socket_.tx.waiting() != 0;
   const Time nap = device_full ? std::min(deadline - now, kFullDevicePause) : deadline - now;
   const timespec timeout = {static_cast<std::time_t>(nap / kSecond),

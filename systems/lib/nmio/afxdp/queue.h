@@ -32,6 +32,7 @@ class AfxdpQueue final : public Queue {
   unsigned reap() override;
   void wait(Time now, Time deadline) override;
   unsigned tx_room() override;
+  int prepare_wait() override;
 
   [[nodiscard]] const Socket& socket() const { return socket_; }
 
