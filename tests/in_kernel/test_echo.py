@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
 from tests.in_kernel.service import Server, read_exactly, read_to_end, until
 
 MakeServer = Callable[..., Server]
@@ -45,7 +44,12 @@ def test_what_was_whole_comes_back_before_the_end(make_server: MakeServer, size:
     server = make_server("echo")
     data = os.urandom(size * 20 + size // 2)
     with begin(server, size) as s:
-        sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+
+        def send() -> None:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
         sender.start()
         assert read_to_end(s) == data[: size * 20]
         sender.join()

@@ -12,7 +12,6 @@ import threading
 import time
 
 import pytest
-
 from tests.in_kernel.service import PATIENCE, read_to_end, until
 from tests.in_kernel_proxy.conftest import Make
 from tests.in_kernel_proxy.service import Backend, Proxy, body_of, get, http, read_answer
@@ -32,7 +31,7 @@ def nothing_is_left(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_many_requests_on_one_connection(make: Make, size: int) -> None:
-    proxy, backend = make()
+    proxy, _backend = make()
     with proxy.connect() as s:
         buffer = bytearray()
         for _ in range(10):
@@ -201,11 +200,10 @@ def test_both_directions_at_once(make: Make) -> None:
     block = body_of(1 << 20)
 
     def both(s: socket.socket) -> None:
-        sender = threading.Thread(target=lambda: [s.sendall(block) for _ in range(40)])
+        sender = threading.Thread(target=s.sendall, args=(block * 40,))
         sender.start()
-        data = b""
-        parts = []
-        while sum(map(len, parts)) < 40 << 20:
+        parts: list[bytes] = []
+        while sum(len(part) for part in parts) < 40 << 20:
             parts.append(s.recv(1 << 18))
         data = b"".join(parts)
         sender.join()
@@ -215,7 +213,7 @@ def test_both_directions_at_once(make: Make) -> None:
 
     proxy, _ = make("--spare", "0", handler=both)
     with proxy.connect() as s:
-        sender = threading.Thread(target=lambda: [s.sendall(block) for _ in range(40)])
+        sender = threading.Thread(target=s.sendall, args=(block * 40,))
         sender.start()
         assert read_to_end(s) == block * 40 + b"whole"
         sender.join()

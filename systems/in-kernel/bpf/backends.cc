@@ -99,11 +99,8 @@ class Backends::Backend final : public Watched {
 
 Backends::Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config,
                    std::uint32_t most)
-    : programs_(programs),
-      poller_(poller),
-      counters_(counters),
-      config_(config),
-      slots_(most) {}
+    : programs_(programs), poller_(poller), counters_(counters), config_(config), slots_(most) {
+}
 
 Backends::~Backends() = default;
 

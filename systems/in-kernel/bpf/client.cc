@@ -11,8 +11,8 @@ namespace stackrig::in_kernel {
 namespace {
 
 constexpr std::size_t kReadAtOnce = 64 << 10;
-/// So much of a stream that the programs do not know is read by the loader before it goes for the next
-/// end of a frame to give the connection back: taking it costs some 20 us.
+/// So much of a stream that the programs do not know is read by the loader before it goes for the
+/// next end of a frame to give the connection back: taking it costs some 20 us.
 constexpr std::size_t kOwnAtLeast = 256 << 10;
 constexpr std::chrono::milliseconds kLongestPause{16};
 
@@ -47,8 +47,8 @@ void Client::ready(std::uint32_t events) {
   advance();
 }
 
-/// An error may be what the parser gave (Programs::stop()), and be gone by now. It stays where it is:
-/// TCP is still to see it (reading SO_ERROR would take it away).
+/// An error may be what the parser gave (Programs::stop()), and be gone by now. It stays where it
+/// is: TCP is still to see it (reading SO_ERROR would take it away).
 bool Client::is_broken() const {
   pollfd now{.fd = fd(), .events = 0, .revents = 0};
   return state_ == State::kernel && context_.programs.up(slot_).flow == Programs::Flow::runs &&
@@ -60,9 +60,13 @@ void Client::advance() {
   context_.poller.never_call(*this);
   for (;;) {
     switch (step()) {
-      case Next::go_on: pause_ = std::chrono::milliseconds(1); continue;
-      case Next::wait: return;
-      case Next::end: return end();
+      case Next::go_on:
+        pause_ = std::chrono::milliseconds(1);
+        continue;
+      case Next::wait:
+        return;
+      case Next::end:
+        return end();
       case Next::look_later:
         context_.poller.call_at(*this, Clock::now() + pause_);
         pause_ = std::min(pause_ * 2, kLongestPause);
@@ -73,18 +77,24 @@ void Client::advance() {
 
 Client::Next Client::step() {
   switch (state_) {
-    case State::before: return before();
-    case State::kernel: return kernel();
-    case State::own: return own();
+    case State::before:
+      return before();
+    case State::kernel:
+      return kernel();
+    case State::own:
+      return own();
   }
   return Next::end;
 }
 
 Client::Next Client::before() {
   switch (read_before(size_)) {
-    case Before::waits: return Next::wait;
-    case Before::refused: return Next::end;
-    case Before::done: break;
+    case Before::waits:
+      return Next::wait;
+    case Before::refused:
+      return Next::end;
+    case Before::done:
+      break;
   }
   give_to_programs();
   return Next::go_on;

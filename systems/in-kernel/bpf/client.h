@@ -2,7 +2,8 @@
 // A client's connection as the loader sees it.
 //
 //   before   the service reads what leads the stream (echo: the size word)
-//   kernel   the programs have it. What they hand up the loader deals with, and gives the connection
+//   kernel   the programs have it. What they hand up the loader deals with, and gives the
+//   connection
 //            back; when more has come meanwhile, it takes it over
 //   own      the loader reads it and does the service's work by itself, up to the end of a frame
 //            behind which nothing has come yet, or for a while; then kernel again
@@ -106,7 +107,7 @@ class Client : public Watched {
   std::uint32_t size_ = 0;
   State state_ = State::before;
   bool half_closed_ = false, eof_ = false, ended_ = false;
-  bool kept_ = false;  ///< the programs do not take it any more
+  bool kept_ = false;                   ///< the programs do not take it any more
   std::chrono::milliseconds pause_{1};  ///< until the next look, where no event will tell
   std::uint64_t total_ = 0;             ///< bytes of the stream before what the programs have
   std::uint64_t up_read_ = 0;           ///< bytes of what the programs passed

@@ -15,8 +15,9 @@ static __always_inline struct flow* flow_of(struct __sk_buff* skb, __u32* slot) 
   return bpf_map_lookup_elem(&flows, slot);
 }
 
-/* The verdict on a frame runs at once after the parser has found it, so it is described in its flow;
- * the slot goes with the skb in a field that nothing uses here, which saves a second lookup. */
+/* The verdict on a frame runs at once after the parser has found it, so it is described in its
+ * flow; the slot goes with the skb in a field that nothing uses here, which saves a second lookup.
+ */
 static __always_inline int frame(struct __sk_buff* skb, struct flow* flow, __u32 slot, __u32 kind,
                                  __u32 length) {
   skb->priority = slot;
@@ -44,8 +45,8 @@ static __always_inline void tell(__u32 slot) {
 /* Ends the parser of a connection that was taken, at the end of its last frame: what follows stays
  * in the receive queue, accounted. False: the loader has just given it back.
  *
- * The parser ends by returning an error. strparser gives the socket that error too: harmless as long
- * as nobody sends on it, and the loader takes it away (Programs::stop). */
+ * The parser ends by returning an error. strparser gives the socket that error too: harmless as
+ * long as nobody sends on it, and the loader takes it away (Programs::stop). */
 static __always_inline int end_parser(struct flow* flow, __u32 slot) {
   const __u64 old = flow->up;
   if (!(old & FLOW_TAKEN)) return 0;
@@ -58,9 +59,10 @@ static __always_inline int end_parser(struct flow* flow, __u32 slot) {
 /* Hands a frame, and with it the connection, up to the loader: what follows is its own, so that
  * nothing overtakes it.
  *
- * Not by SK_PASS: tcp_bpf_strp_read_sock() sets copied_seq as if all that was passed before had been
- * read, recvmsg() then moves it too far, and TCP reports no more data until as much has come again
- * (Linux 6.14 to 6.18). What goes to another socket is consumed for good, and copied_seq stays true. */
+ * Not by SK_PASS: tcp_bpf_strp_read_sock() sets copied_seq as if all that was passed before had
+ * been read, recvmsg() then moves it too far, and TCP reports no more data until as much has come
+ * again (Linux 6.14 to 6.18). What goes to another socket is consumed for good, and copied_seq
+ * stays true. */
 static __always_inline int hand_up(struct __sk_buff* skb, struct flow* flow, __u32 slot,
                                    __u32 reason) {
   const __u32 length = flow->length;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Slick's echo (3.2.2) and Thrift forwarder (3.3) in the kernel: strparser frames what arrives, the
-// verdict gives each frame to the socket that it is for. The loader attaches one service's programs.
+// verdict gives each frame to the socket that it is for. The loader attaches one service's
+// programs.
 //
 // What the programs do not know, or must not do, goes up to the loader, and the connection with it:
 // the loader goes on where the programs ended, and gives the connection back at the end of a frame.
@@ -21,7 +22,8 @@ int echo_parser(struct __sk_buff* skb) {
   struct flow* flow = flow_of(skb, &slot);
   if (!flow || flow->size == 0) return have; /* not one that the loader put there */
   if (flow->up & FLOW_TAKEN) {
-    /* No error while the worker sends: what was given before fits the send buffer and is gone soon. */
+    /* No error while the worker sends: what was given before fits the send buffer and is gone soon.
+     */
     if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
     if (end_parser(flow, slot)) return -TAKEN_ERROR;
   }
@@ -81,7 +83,8 @@ int detour_verdict(struct __sk_buff* skb) {
   struct outlet* out = bpf_map_lookup_elem(&outlets, &slot);
   detour_result = DETOUR_GONE;
   if (!out) return SK_DROP;
-  /* At half of what a verdict takes for full: there is room again when connections are given back. */
+  /* At half of what a verdict takes for full: there is room again when connections are given back.
+   */
   if (!may_give(out, &backends, slot, 2)) {
     detour_result = DETOUR_FULL;
     return SK_DROP;

@@ -14,7 +14,8 @@ struct {
 } clients SEC(".maps");
 
 struct {
-  __uint(type, BPF_MAP_TYPE_SOCKMAP); /* where the loader reads what was handed up, by client's slot */
+  __uint(type,
+         BPF_MAP_TYPE_SOCKMAP); /* where the loader reads what was handed up, by client's slot */
   __uint(max_entries, 1);
   __type(key, __u32);
   __type(value, __u64);

@@ -179,9 +179,9 @@ bool Programs::give_back(std::uint32_t slot, std::uint64_t passed) {
       .compare_exchange_strong(expected, passed, std::memory_order_acq_rel);
 }
 
-/// Taking a socket out of `clients` takes the parser from under a run of it that is under way (kstrp
-/// does not hold what that takes), and bytes are lost. So the parser has ended itself before, and the
-/// end of its last run is waited for.
+/// Taking a socket out of `clients` takes the parser from under a run of it that is under way
+/// (kstrp does not hold what that takes), and bytes are lost. So the parser has ended itself
+/// before, and the end of its last run is waited for.
 bool Programs::stop(std::uint32_t slot, int fd) {
   bytes_received(fd);
   release(slot);
@@ -239,9 +239,12 @@ Detour Programs::detour(std::uint32_t slot, std::span<const std::byte> frame) {
   shared->detour_result = DETOUR_NOTHING;
   if (::send(detour_in_.get(), frame.data(), frame.size(), MSG_NOSIGNAL) < 0) return Detour::full;
   switch (*static_cast<volatile __u32*>(&shared->detour_result)) {
-    case DETOUR_SENT: return Detour::sent;
-    case DETOUR_FULL: return Detour::full;
-    default: return Detour::gone;
+    case DETOUR_SENT:
+      return Detour::sent;
+    case DETOUR_FULL:
+      return Detour::full;
+    default:
+      return Detour::gone;
   }
 }
 

@@ -61,8 +61,8 @@ class Programs {
     std::uint64_t passed;  ///< bytes handed up since add_client()
   };
   [[nodiscard]] Up up(std::uint32_t slot) const;
-  /// Gives a connection that was taken back, if nothing but `passed` bytes has come up and it has not
-  /// ended.
+  /// Gives a connection that was taken back, if nothing but `passed` bytes has come up and it has
+  /// not ended.
   bool give_back(std::uint32_t slot, std::uint64_t passed);
   /// Of one that was taken: whether that was for want of room only.
   [[nodiscard]] bool is_congested(std::uint32_t slot) const {
@@ -85,8 +85,8 @@ class Programs {
   bool route(std::int32_t key, std::uint32_t slot);
   void unroute(std::int32_t key);
 
-  /// Appends a frame to what backend `slot` sends, behind all that it was given before: nothing else
-  /// may write to such a socket, or it would do so in the midst of a frame.
+  /// Appends a frame to what backend `slot` sends, behind all that it was given before: nothing
+  /// else may write to such a socket, or it would do so in the midst of a frame.
   Detour detour(std::uint32_t slot, std::span<const std::byte> frame);
 
   /// Bytes given to an outlet that its TCP (`fd`) has not taken yet.
@@ -114,7 +114,7 @@ class Programs {
   std::uint32_t flow_count_, outlet_count_;
   bool echo_;
   std::vector<std::uint64_t> cookies_;  ///< of clients, by slot
-  flow* flows_ = nullptr;  ///< mapped, as the next
+  flow* flows_ = nullptr;               ///< mapped, as the next
   outlet* outlets_ = nullptr;
   Fd detour_in_, detour_out_;
   ring_buffer* ring_ = nullptr;

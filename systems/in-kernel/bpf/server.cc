@@ -62,7 +62,8 @@ Server::Server(const Config& config, std::vector<Fd> listeners, telemetry::Page&
     : config_(config),
       programs_(config.programs),
       telemetry_(page, config.programs.service),
-      backends_(programs_, poller_, telemetry_.counters(), config.backends, config.programs.backends),
+      backends_(programs_, poller_, telemetry_.counters(), config.backends,
+                config.programs.backends),
       slots_(config.programs.clients),
       context_{programs_, poller_, telemetry_.counters(),
                [this](Client& client) {

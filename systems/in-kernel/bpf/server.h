@@ -20,8 +20,8 @@ class Server {
     Backends::Config backends;
   };
 
-  /// Serves on `listeners`, which are non-blocking. Throws runtime::UsageError where the kernel does
-  /// not take the programs.
+  /// Serves on `listeners`, which are non-blocking. Throws runtime::UsageError where the kernel
+  /// does not take the programs.
   Server(const Config& config, std::vector<Fd> listeners, telemetry::Page& page);
   ~Server();
   Server(const Server&) = delete;
