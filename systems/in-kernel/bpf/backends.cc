@@ -97,12 +97,13 @@ class Backends::Backend final : public Watched {
   Clock::time_point give_up_at_;
 };
 
-Backends::Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config)
+Backends::Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config,
+                   std::uint32_t most)
     : programs_(programs),
       poller_(poller),
       counters_(counters),
       config_(config),
-      slots_(config.most) {}
+      slots_(most) {}
 
 Backends::~Backends() = default;
 

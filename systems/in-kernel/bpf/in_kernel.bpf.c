@@ -20,7 +20,11 @@ int echo_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow || flow->size == 0) return have; /* not one that the loader put there */
-  if (flow->taken) return frame(skb, flow, slot, FRAME_OTHER, have);
+  if (flow->up & FLOW_TAKEN) {
+    /* No error while the worker sends: what was given before fits the send buffer and is gone soon. */
+    if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
+    if (end_parser(flow, slot)) return -TAKEN_ERROR;
+  }
   if (have < flow->size) return wait_for_more(skb, flow, slot, have);
   return frame(skb, flow, slot, FRAME_WHOLE, flow->size);
 }
@@ -30,7 +34,7 @@ int echo_verdict(struct __sk_buff* skb) {
   const __u32 slot = skb->priority;
   struct flow* flow = bpf_map_lookup_elem(&flows, &slot);
   if (!flow) return SK_DROP;
-  if (flow->kind == FRAME_WHOLE) return send_on(skb, flow, slot, &held, slot);
+  if (flow->kind == FRAME_WHOLE) return send_on(skb, flow, slot, &clients, slot);
   return hand_up(skb, flow, slot,
                  flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
 }
@@ -42,10 +46,7 @@ int forward_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow) return have; /* not one that the loader put there */
-  /* Ends the parser where the last frame ended: what follows stays in the receive queue, accounted.
-   * It also gives the socket an error, which is harmless as long as nobody sends on it (the echo
-   * does). The loader takes that error away (Programs::stop). */
-  if (flow->taken) return -TAKEN_ERROR;
+  if ((flow->up & FLOW_TAKEN) && end_parser(flow, slot)) return -TAKEN_ERROR;
   struct msg_head head;
   const __u32 total = msg_length(skb, offset, have, &head);
   if (total == MSG_NOT) return frame(skb, flow, slot, FRAME_OTHER, have);

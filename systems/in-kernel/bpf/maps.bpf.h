@@ -13,13 +13,6 @@ struct {
 } clients SEC(".maps");
 
 struct {
-  __uint(type, BPF_MAP_TYPE_SOCKMAP); /* the same, and no program runs on them: see Programs::stop() */
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, __u64);
-} held SEC(".maps");
-
-struct {
   __uint(type, BPF_MAP_TYPE_SOCKMAP); /* where the loader reads what was handed up, by client's slot */
   __uint(max_entries, 1);
   __type(key, __u32);
@@ -85,6 +78,8 @@ struct {
 /* Given to a socket and not yet taken by its TCP: above, connections are handed up to the loader,
  * which leaves what follows in their receive queues. Set by the loader. */
 const volatile __u32 most_waiting_bytes = 0, most_waiting_frames = 0;
+/* Echo: what is not acknowledged waits, so that all that a socket is given fits its send buffer. */
+const volatile __u32 until_acknowledged = 0;
 
 static __always_inline void count(__u32 which, __u64 much) {
   __u64* counter = bpf_map_lookup_elem(&counters, &which);
@@ -97,7 +92,8 @@ static __always_inline void look(struct outlet* out, struct bpf_sock* sk) {
   struct tcp_sock* tcp = bpf_skc_to_tcp_sock(sk);
   if (!tcp) return;
   out->written_frames = out->queued_frames - frames_waiting(tcp);
-  out->written = tcp->bytes_acked + (__u32)(tcp->write_seq - tcp->snd_una) - out->base;
+  out->written = tcp->bytes_acked - out->base;
+  if (!until_acknowledged) out->written += (__u32)(tcp->write_seq - tcp->snd_una);
 }
 
 static __always_inline int has_room(const struct outlet* out, __u32 part) {

@@ -15,8 +15,7 @@ namespace stackrig::in_kernel {
 class Server {
  public:
   struct Config {
-    Service service = Service::echo;
-    std::uint32_t most_clients = 16384;
+    Programs::Config programs;
     BufferSizes buffers;
     Backends::Config backends;
   };
