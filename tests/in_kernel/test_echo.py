@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from tests.in_kernel.service import Server, read_exactly, read_to_end, until
+from tests.in_kernel.service import Server, read_exactly, read_to_end, send_and_end, until
 
 MakeServer = Callable[..., Server]
 SIZES = [1, 32, 1448, 1449, 16384, 65535, 65536]
@@ -44,12 +44,7 @@ def test_what_was_whole_comes_back_before_the_end(make_server: MakeServer, size:
     server = make_server("echo")
     data = os.urandom(size * 20 + size // 2)
     with begin(server, size) as s:
-
-        def send() -> None:
-            s.sendall(data)
-            s.shutdown(socket.SHUT_WR)
-
-        sender = threading.Thread(target=send)
+        sender = threading.Thread(target=send_and_end, args=(s, data))
         sender.start()
         assert read_to_end(s) == data[: size * 20]
         sender.join()

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.in_kernel import thrift
 from tests.in_kernel.service import Server, Sink, program, read_exactly, until
 
@@ -70,7 +69,15 @@ def test_who_is_not_root_is_told() -> None:
 def loaded(what: str) -> set[int]:
     """Ids of the programs or maps of this system that the kernel has."""
     shown = subprocess.run(["bpftool", "-j", what], capture_output=True, check=True, timeout=20).stdout
-    names = ("echo_parser", "echo_verdict", "forward_parser", "forward_verd", "detour_verdict", "takings", "routes")
+    names = (
+        "echo_parser",
+        "echo_verdict",
+        "forward_parser",
+        "forward_verd",
+        "detour_verdict",
+        "takings",
+        "routes",
+    )
     return {entry["id"] for entry in json.loads(shown) if entry.get("name", "").startswith(names)}
 
 

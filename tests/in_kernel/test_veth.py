@@ -11,9 +11,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
 from tests.in_kernel import thrift
-from tests.in_kernel.service import Server, Sink, read_exactly, read_to_end
+from tests.in_kernel.service import Server, Sink, read_exactly, read_to_end, send_and_end
 
 pytestmark = pytest.mark.root
 Wire = Callable[[str], Server]
@@ -44,7 +43,7 @@ def test_echo_many_in_flight(wire: Wire, size: int) -> None:
     def client(number: int) -> None:
         with server.connect() as s:
             s.sendall(struct.pack(">I", size))
-            sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+            sender = threading.Thread(target=send_and_end, args=(s, data))
             sender.start()
             results[number] = read_to_end(s)
             sender.join()
