@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.in_kernel.service import PATIENCE
 from tests.in_kernel_proxy.service import Backend, Handler, Proxy, http
 

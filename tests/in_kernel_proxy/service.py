@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from stackrig import paths
 from tests.in_kernel import service
 from tests.in_kernel.service import PATIENCE, free_port, inside
+
+from stackrig import paths
 
 Handler = Callable[[socket.socket], None]
 
