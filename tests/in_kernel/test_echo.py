@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+
 from tests.in_kernel.service import Server, read_exactly, read_to_end, until
 
 MakeServer = Callable[..., Server]
