@@ -15,16 +15,13 @@ import pytest
 from tests.in_kernel import thrift
 from tests.in_kernel.service import Server, Sink, program, read_exactly, until
 
+from tests import support
+
 MakeServer = Callable[..., Server]
 
 
 def refusal(*words: str) -> str:
-    done = subprocess.run([str(program()), *words], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("in_kernel: ")
-    assert done.stderr.count("\n") == 1, "one line"
-    return done.stderr
+    return support.refusal(str(program()), *words)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support import refusal
 
 from stackrig import paths
 
@@ -31,15 +32,6 @@ def zone(tmp_path: Path) -> Path:
     file = tmp_path / "example.com.zone"
     file.write_text(ZONE)
     return file
-
-
-def refusal(program: str, *words: str) -> str:
-    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("namestorm: ")
-    assert done.stderr.count("\n") == 1, "one line"
-    return done.stderr
 
 
 def good_words(zone: Path) -> list[str]:

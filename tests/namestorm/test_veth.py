@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.support import run
 
 from stackrig import paths
 from stackrig.testbed.local import PASSING_SECTION, passing_program
@@ -84,10 +85,6 @@ while not select.select([sys.stdin], [], [], 0)[0]:
         answers.append(s.recv(65535)[2:].hex())
 json.dump([sent, answers], sys.stdout)
 """
-
-
-def run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, timeout=60)
 
 
 def query(name: str, kind: int = A, ident: int = 0x4711, edns: bool = False) -> bytes:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import pytest
+from tests.support import refusal
 
 from stackrig import paths
 
@@ -24,15 +25,6 @@ def program() -> str:
 def good_words(service: str = "echo") -> list[str]:
     port = f"shm:rtc-test{os.getpid()}?side=server"
     return ["--service", service, "--port", port, "--address", "10.77.0.2/24"]
-
-
-def refusal(program: str, *words: str) -> str:
-    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("rtc: ")
-    assert done.stderr.count("\n") == 1, "one line"
-    return done.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support import CLIENT, Wire
 
 from stackrig import paths
 
@@ -23,7 +23,6 @@ pytestmark = [
 ]
 
 SERVER = "10.77.0.2"
-CLIENT = "10.77.0.1"
 
 # Runs in the client's namespace: connections as JSON on stdin ({size, count, pieces, half_close}), what was wrong as
 # JSON on stdout. A connection sends from a thread of its own, so that any number of buffers may be under way.
@@ -123,34 +122,7 @@ json.dump(wrong, sys.stdout)
 """
 
 
-def run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, timeout=60)
-
-
-@dataclass
-class Wire:
-    """Two namespaces and the veth pair between them."""
-
-    server: str
-    client: str
-    server_if: str = "veths"
-    client_if: str = "vethc"
-
-    def up(self) -> None:
-        for ns in (self.server, self.client):
-            run("ip", "netns", "add", ns)
-        run("ip", "-n", self.server, "link", "add", self.server_if, "type", "veth",
-            "peer", "name", self.client_if, "netns", self.client)  # fmt: skip
-        run("ip", "-n", self.client, "address", "add", f"{CLIENT}/24", "dev", self.client_if)
-        run("ip", "-n", self.server, "link", "set", self.server_if, "up")
-        run("ip", "-n", self.client, "link", "set", self.client_if, "up")
-        run("ip", "netns", "exec", self.client, "ethtool", "-K", self.client_if,
-            "tx", "off", "tso", "off", "gso", "off")  # fmt: skip
-
-    def down(self) -> None:
-        for ns in (self.server, self.client):
-            subprocess.run(["ip", "netns", "delete", ns], capture_output=True, check=False, timeout=30)
-
+class Scripted(Wire):
     def play(self, script: str, job: dict[str, object]) -> list[str]:
         words = ["ip", "netns", "exec", self.client, sys.executable, "-c", script]
         job = {"server": SERVER, "client": CLIENT, **job}
@@ -164,12 +136,12 @@ class Wire:
 
 
 @contextmanager
-def serving(service: str, log: Path) -> Iterator[Wire]:
+def serving(service: str, log: Path) -> Iterator[Scripted]:
     """A veth pair with `rtc` at one end. It must stop cleanly when the test is over."""
     program = paths.build_dir() / "systems" / "rtc" / "rtc"
     if not program.exists():
         pytest.skip(f"{program} is not built")
-    wire = Wire(f"ikr-{os.getpid()}-s", f"ikr-{os.getpid()}-c")
+    wire = Scripted(f"ikr-{os.getpid()}-s", f"ikr-{os.getpid()}-c")
     server = None
     try:
         wire.up()
@@ -194,13 +166,13 @@ def serving(service: str, log: Path) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def echo(tmp_path: Path) -> Iterator[Wire]:
+def echo(tmp_path: Path) -> Iterator[Scripted]:
     with serving("echo", tmp_path / "log") as wire:
         yield wire
 
 
 @pytest.fixture
-def forward(tmp_path: Path) -> Iterator[Wire]:
+def forward(tmp_path: Path) -> Iterator[Scripted]:
     with serving("forward", tmp_path / "log") as wire:
         yield wire
 
@@ -209,7 +181,7 @@ def one(size: int, count: int, *, pieces: int = 1 << 16, half_close: int = 0) ->
     return {"size": size, "count": count, "pieces": pieces, "half_close": half_close}
 
 
-def lossy(wire: Wire) -> None:
+def lossy(wire: Scripted) -> None:
     netem = ["tc", "-n", wire.client, "qdisc", "add", "dev", wire.client_if, "root", "netem",
              "delay", "1ms", "loss", "2%"]  # fmt: skip
     done = subprocess.run(netem, capture_output=True, text=True, check=False, timeout=30)
@@ -217,17 +189,17 @@ def lossy(wire: Wire) -> None:
         pytest.skip(f"no netem: {done.stderr.strip()}")
 
 
-def test_buffers_come_back(echo: Wire) -> None:
+def test_buffers_come_back(echo: Scripted) -> None:
     sizes = [1, 32, 128, 1448, 4096, 16384, 65536]
     assert echo.play(ECHO, {"connections": [one(s, 1 + 2_000_000 // (s + 200)) for s in sizes]}) == []
 
 
-def test_in_pieces_and_beside_each_other(echo: Wire) -> None:
+def test_in_pieces_and_beside_each_other(echo: Scripted) -> None:
     connections = [one(100, 50, pieces=p, half_close=p) for p in (1, 7, 99)] * 10
     assert echo.play(ECHO, {"connections": connections}) == []
 
 
-def test_echo_over_a_wire_that_loses(echo: Wire) -> None:
+def test_echo_over_a_wire_that_loses(echo: Scripted) -> None:
     lossy(echo)
     assert echo.play(ECHO, {"connections": [one(s, 100) for s in (32, 4096)] * 3}) == []
 
@@ -245,18 +217,18 @@ def forwarding(**other: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("size", [0, 128, 4096])
-def test_messages_arrive(forward: Wire, size: int) -> None:
+def test_messages_arrive(forward: Scripted, size: int) -> None:
     assert forward.play(FORWARD, forwarding(size=size)) == []
 
 
-def test_messages_in_pieces(forward: Wire) -> None:
+def test_messages_in_pieces(forward: Scripted) -> None:
     assert forward.play(FORWARD, forwarding(messages=40, pieces=3, senders=3)) == []
 
 
-def test_slow_sinks_lose_nothing(forward: Wire) -> None:
+def test_slow_sinks_lose_nothing(forward: Scripted) -> None:
     assert forward.play(FORWARD, forwarding(sinks=3, senders=4, messages=900, size=20_000, slow=True)) == []
 
 
-def test_forwarding_over_a_wire_that_loses(forward: Wire) -> None:
+def test_forwarding_over_a_wire_that_loses(forward: Scripted) -> None:
     lossy(forward)
     assert forward.play(FORWARD, forwarding(messages=500, sinks=5)) == []

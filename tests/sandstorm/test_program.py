@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support import refusal
 
 from stackrig import paths
 
@@ -29,15 +30,6 @@ def site(tmp_path: Path) -> Path:
     root.mkdir()
     (root / "f").write_text("hello\n")
     return root
-
-
-def refusal(program: str, *words: str) -> str:
-    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("sandstorm: ")
-    assert done.stderr.count("\n") == 1, "one line"
-    return done.stderr
 
 
 def good_words(site: Path) -> list[str]:

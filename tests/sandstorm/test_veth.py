@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support import Wire, run
 
 from stackrig import paths
 
@@ -74,35 +75,6 @@ while True:
     if address == sys.argv[1] and packet[20] == 0 and packet[24:] == body:
         break
 """
-
-
-def run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, timeout=60)
-
-
-@dataclass
-class Wire:
-    """Two namespaces and the veth pair between them."""
-
-    server: str
-    client: str
-    server_if: str = "veths"
-    client_if: str = "vethc"
-
-    def up(self) -> None:
-        for ns in (self.server, self.client):
-            run("ip", "netns", "add", ns)
-        run("ip", "-n", self.server, "link", "add", self.server_if, "type", "veth",
-            "peer", "name", self.client_if, "netns", self.client)  # fmt: skip
-        run("ip", "-n", self.client, "address", "add", "10.77.0.1/24", "dev", self.client_if)
-        run("ip", "-n", self.server, "link", "set", self.server_if, "up")
-        run("ip", "-n", self.client, "link", "set", self.client_if, "up")
-        run("ip", "netns", "exec", self.client, "ethtool", "-K", self.client_if,
-            "tx", "off", "tso", "off", "gso", "off")  # fmt: skip
-
-    def down(self) -> None:
-        for ns in (self.server, self.client):
-            subprocess.run(["ip", "netns", "delete", ns], capture_output=True, check=False, timeout=30)
 
 
 def content_root(folder: Path) -> Path:

@@ -3,7 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "in_kernel_proxy.skel.h"
+#include "mapped_table.h"
 #include "runtime/errors.h"
 
 namespace stackrig::in_kernel::proxy {
@@ -22,20 +22,6 @@ namespace {
   throw runtime::UsageError(std::string("BPF: ") + what + ": " + std::strerror(error) +
                             "; run as root on Linux 6.5 or newer with CONFIG_BPF_STREAM_PARSER and "
                             "CONFIG_DEBUG_INFO_BTF");
-}
-
-template <class T>
-std::size_t table_bytes(std::uint32_t count) {
-  constexpr std::size_t kPage = 4096;  // mapped in whole pages
-  return (count * sizeof(T) + kPage - 1) / kPage * kPage;
-}
-
-template <class T>
-T* map_table(const bpf_map* map, std::uint32_t count) {
-  void* at = ::mmap(nullptr, table_bytes<T>(count), PROT_READ | PROT_WRITE, MAP_SHARED,
-                    bpf_map__fd(map), 0);
-  if (at == MAP_FAILED) refuse("a table cannot be mapped", errno);
-  return static_cast<T*>(at);
 }
 
 std::uint64_t load(const __u64& value) {
@@ -71,14 +57,15 @@ Relay::Relay(std::uint32_t slots, const Limits& limits)
   }
   inlets_ = map_table<inlet>(bpf->maps.inlets, count_);
   outlets_ = map_table<outlet>(bpf->maps.outlets, count_);
+  if (inlets_ == nullptr || outlets_ == nullptr) refuse("a table cannot be mapped", errno);
   ring_ = ring_buffer__new(notices_fd(), on_notice, this, nullptr);
   if (ring_ == nullptr) refuse("what is passed cannot be told", errno);
 }
 
 Relay::~Relay() {
   ring_buffer__free(ring_);
-  if (inlets_ != nullptr) ::munmap(inlets_, table_bytes<inlet>(count_));
-  if (outlets_ != nullptr) ::munmap(outlets_, table_bytes<outlet>(count_));
+  unmap_table(inlets_, count_);
+  unmap_table(outlets_, count_);
 }
 
 int Relay::on_notice(void* self, void* slot, std::size_t /*size*/) {

@@ -3,7 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "in_kernel.skel.h"
+#include "mapped_table.h"
 #include "runtime/errors.h"
 
 namespace stackrig::in_kernel {
@@ -25,20 +25,6 @@ namespace {
   throw runtime::UsageError(std::string("BPF: ") + what + ": " + std::strerror(error) +
                             "; run as root on Linux 6.14 or newer with CONFIG_BPF_STREAM_PARSER "
                             "and CONFIG_DEBUG_INFO_BTF");
-}
-
-template <class T>
-std::size_t table_bytes(std::uint32_t count) {
-  constexpr std::size_t kPage = 4096;  // mapped in whole pages
-  return (count * sizeof(T) + kPage - 1) / kPage * kPage;
-}
-
-template <class T>
-T* map_table(const bpf_map* map, std::uint32_t count) {
-  void* at = ::mmap(nullptr, table_bytes<T>(count), PROT_READ | PROT_WRITE, MAP_SHARED,
-                    bpf_map__fd(map), 0);
-  if (at == MAP_FAILED) refuse("a table cannot be mapped", errno);
-  return static_cast<T*>(at);
 }
 
 std::uint64_t load(const __u64& value) {
@@ -92,13 +78,14 @@ int Programs::on_taken(void* self, void* slot, std::size_t /*size*/) {
 
 Programs::~Programs() {
   ring_buffer__free(ring_);
-  if (flows_ != nullptr) ::munmap(flows_, table_bytes<flow>(flow_count_));
-  if (outlets_ != nullptr) ::munmap(outlets_, table_bytes<outlet>(outlet_count_));
+  unmap_table(flows_, flow_count_);
+  unmap_table(outlets_, outlet_count_);
 }
 
 void Programs::map_tables() {
   flows_ = map_table<flow>(skeleton_->bpf->maps.flows, flow_count_);
   outlets_ = map_table<outlet>(skeleton_->bpf->maps.outlets, outlet_count_);
+  if (flows_ == nullptr || outlets_ == nullptr) refuse("a table cannot be mapped", errno);
 }
 
 void Programs::attach() {
