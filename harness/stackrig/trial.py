@@ -215,6 +215,9 @@ def make_load(
         content_root=str(corpus.root),
         file_size=corpus.files[0].size if len(corpus.files) == 1 else None,
         local_addresses=[nic.client_kernel for nic in wires.nics if nic.client_interface],
+        beside=[(n.client_uri, f"{n.client_port}/{PREFIX_LENGTH}") for n in wires.nics]
+        if point.wire == "kernel"
+        else [],
         header_bytes=header_bytes,
     )
     return drivers.get(generator.driver), load
@@ -334,6 +337,8 @@ def _load_metrics(attempt: Attempt, result: LoadResult, tool: str) -> None:
             "latency", "not measured"
         )
         put(f"latency_{name}", result.latency_s.get(name), "s", why_not.removeprefix("because "))
+    for name, value in result.beside.items():
+        put(name, value, "1/s", "")
     put("answers_unasked", result.unasked, "1", f"{tool} does not count them")
     for kind, count in result.errors.items():
         put(f"errors_{kind}", float(count), "1", "")
