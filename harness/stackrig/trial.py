@@ -424,10 +424,13 @@ def _provenance(session: Session, point: Point, served: ServerPlan, wires: Wires
         congestion_control=wires.congestion_control,
         offloads=wires.offloads,
         sysctls={role: side.sysctls for role, side in sides.items()},
-        placement=placement.describe(
-            session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
-        )
-        | _delay_box(session, wires, cores["client"]),
+        placement={
+            **placement.describe(
+                session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
+            ),
+            "huge_pages": session.testbed.owner.huge_pages,
+            **_delay_box(session, wires, cores["client"]),
+        },
     )
 
 

@@ -19,6 +19,7 @@ from stackrig.gateway.host import HostError
 from stackrig.model.system import Wire
 from stackrig.model.trial import Point
 from stackrig.session import wiring_of
+from stackrig.testbed import hugepages
 from stackrig.testbed import owner as owners
 from stackrig.testbed.cgroups import hierarchy
 from stackrig.testbed.local import LocalTestbed, Side, load_inventory, passing_program
@@ -54,6 +55,25 @@ def test_nothing_is_left_of_it(root_needed: Path) -> None:
         assert made.owner.record.exists()
     assert traces(prefix) == []
     assert not made.owner.record.exists()
+
+
+def test_huge_pages_are_reserved_and_given_back(root_needed: Path) -> None:
+    if hugepages.affordable(8) < 8:
+        pytest.skip("this kernel has no pages of 2 MiB to spare")
+    inventory, _ = load_inventory()
+    few = inventory.all.vars.model_copy(update={"huge_pages": 8})
+    inventory = inventory.model_copy(update={"all": inventory.all.model_copy(update={"vars": few})})
+    before = int(hugepages.RESERVED.read_text())
+    with LocalTestbed(inventory) as made:
+        assert made.owner.huge_pages == 8
+        assert int(hugepages.RESERVED.read_text()) == before + 8
+        other = Owner.new()  # a second run that died: what it had is taken back, and no more
+        other.huge_pages = hugepages.reserve(3)
+        other.pid, other.started = 1 << 22, "0"
+        other.save()
+        assert "3 huge pages" in owners.clean_up_after_the_dead()
+        assert int(hugepages.RESERVED.read_text()) == before + 8
+    assert int(hugepages.RESERVED.read_text()) == before
 
 
 def test_nothing_is_left_after_an_exception(root_needed: Path) -> None:

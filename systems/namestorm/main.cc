@@ -14,6 +14,7 @@
 #include "runtime/options.h"
 #include "runtime/ports.h"
 #include "runtime/process.h"
+#include "runtime/tcp_words.h"
 #include "runtime/threads.h"
 #include "xdp/xdp_answers.h"
 
@@ -22,6 +23,7 @@ namespace {
 
 struct Words {
   runtime::Options shared;
+  runtime::TcpWords tcp;
   Settings settings;
   std::vector<std::string> zones;
   std::vector<dns::ZoneFile> files;
@@ -57,6 +59,7 @@ void add_words(CLI::App& app, Words& w) {
 }
 
 void add_tcp_words(CLI::App& app, Words& w) {
+  runtime::add_tcp_words(app, w.tcp);
   app.add_option("--max-connections", w.settings.tcp.max_connections, "TCP connections per queue")
       ->check(CLI::Range(2U, 4'000'000U))
       ->capture_default_str();
@@ -132,6 +135,7 @@ void check_words(Words& w) {
   w.settings.server.tcp.send_timeout = duration("--send-timeout-s", w.send_timeout_s);
   w.settings.server.tcp.answer_timeout = duration("--answer-timeout-s", w.answer_timeout_s);
   w.files = zone_files(w.zones);
+  w.tcp.apply(w.settings.tcp);
   runtime::check_ports(w.shared);
   runtime::check_ready_fd(w.shared.ready_fd);
 }

@@ -13,6 +13,7 @@
 #include "runtime/options.h"
 #include "runtime/ports.h"
 #include "runtime/process.h"
+#include "runtime/tcp_words.h"
 #include "runtime/threads.h"
 #include "site.h"
 
@@ -21,6 +22,7 @@ namespace {
 
 struct Words {
   runtime::Options shared;
+  runtime::TcpWords tcp;
   Settings settings;
   std::string root;
   std::string variant = "precopy";
@@ -39,6 +41,7 @@ void add_words(CLI::App& app, Words& w) {
   app.add_option("--max-connections", w.settings.tcp.max_connections, "connections per queue")
       ->check(CLI::Range(1U, 4'000'000U))
       ->capture_default_str();
+  runtime::add_tcp_words(app, w.tcp);
   app.add_option("--max-backlog", w.settings.tcp.max_backlog,
                  "half-open connections per queue; beyond them SYN cookies answer")
       ->capture_default_str();
@@ -83,6 +86,7 @@ void check_words(Words& w) {
   w.settings.server.header_timeout = duration("--header-timeout-s", w.header_timeout_s);
   w.settings.server.keepalive_timeout = duration("--keepalive-timeout-s", w.keepalive_timeout_s);
   w.settings.server.send_timeout = duration("--send-timeout-s", w.send_timeout_s);
+  w.tcp.apply(w.settings.tcp);
   runtime::check_ports(w.shared);
   runtime::check_ready_fd(w.shared.ready_fd);
 }

@@ -177,6 +177,7 @@ void add_connection_options(CLI::App& app, LoadOptions& o) {
       ->type_name("N")
       ->capture_default_str()
       ->check(CLI::Range(0U, 1U << 24));
+  runtime::add_tcp_words(app, o.tcp);
   app.add_option("--receive-window", o.receive_window,
                  "Bytes that a connection offers to receive; with --port")
       ->type_name("BYTES")

@@ -12,6 +12,7 @@
 #include "nmio/packet.h"
 #include "rigload/arrivals.h"
 #include "runtime/options.h"
+#include "runtime/tcp_words.h"
 #include "wire/address.h"
 
 namespace CLI {
@@ -26,6 +27,7 @@ struct LoadOptions {
   runtime::Options base;                    ///< ports, addresses, cores, telemetry, loop
   bool kernel = false;                      ///< kernel sockets in place of ports
   std::uint32_t source_addresses = 1;       ///< per --address, consecutive
+  runtime::TcpWords tcp;                    ///< with --port
   std::uint32_t receive_window = 1U << 18;  ///< bytes offered per connection; ports only
   std::vector<wire::Endpoint> targets;
   std::string slots_word = "--connections";  ///< by which `connections` is given

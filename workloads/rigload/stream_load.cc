@@ -45,6 +45,7 @@ tcpip::Config stack_config(const LoadOptions& o, const runtime::OpenPort& port,
   c.offload = queue.offload();
   c.max_connections = 2 * (load.connections + load.hold) + kLastAckRoom;
   c.receive_window = o.receive_window;
+  o.tcp.apply(c);
   c.secret[0] = runtime::random_secret();
   c.secret[1] = runtime::random_secret();
   return c;

@@ -53,6 +53,12 @@ class Vars(Model):
         alias="stackrig_policy",
         description="scheduling of server and clients; realtime keeps all other processes away, and starves them",
     )
+    huge_pages: int = Field(
+        default=0,
+        alias="stackrig_huge_pages",
+        ge=0,
+        description="of 2 MiB, for packet memory while the testbed stands; at most an eighth of what is free",
+    )
     congestion_control: str = Field(default="cubic", alias="stackrig_congestion_control")
     sysctls: dict[str, dict[str, str]] = Field(default={}, alias="stackrig_sysctls")
 

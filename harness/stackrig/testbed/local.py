@@ -21,7 +21,7 @@ from stackrig.errors import SetupError, unknown
 from stackrig.gateway.host import Host, HostError
 from stackrig.model.inventory import HostVars, Inventory
 from stackrig.signals import unhindered
-from stackrig.testbed import placement
+from stackrig.testbed import hugepages, placement
 from stackrig.testbed.cgroups import Hierarchy, hierarchy
 from stackrig.testbed.delaybox import DelayBox
 from stackrig.testbed.owner import MEMORY, Owner, clean_up_after_the_dead
@@ -123,6 +123,7 @@ class LocalTestbed:
         try:
             self._hurried.__enter__()
             self.folder.mkdir()
+            self._reserve_huge_pages()
             self.server = self._side("server", *self.inventory.server)
             self.client = self._side("client", *self.inventory.client)
         except BaseException:
@@ -144,6 +145,16 @@ class LocalTestbed:
             host.close()
         self._hurried.__exit__()
         self.owner.release()
+
+    def _reserve_huge_pages(self) -> None:
+        """Recorded before it is done: whoever clears up after this process gives them back."""
+        wanted = hugepages.affordable(self.inventory.all.vars.huge_pages)
+        if wanted == 0:
+            return
+        self.owner.huge_pages = wanted
+        self.owner.save()
+        self.owner.huge_pages = hugepages.reserve(wanted)
+        self.owner.save()
 
     def _namespace(self, role: str) -> tuple[str, Path]:
         """A namespace and a control group, recorded before they are made."""

@@ -19,6 +19,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from stackrig.testbed import hugepages
+
 PREFIX = "rig-"
 MEMORY = Path("/dev/shm")  # RAM-backed on every Linux
 
@@ -53,6 +55,7 @@ class Owner:
     cgroups: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    huge_pages: int = 0  # that it had the kernel reserve, beyond those that were
 
     @classmethod
     def new(cls) -> Owner:
@@ -103,6 +106,10 @@ class Owner:
         for left in MEMORY.glob(f"{self.prefix}*"):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
             removed.append(f"shared memory {left.name}")
+        if self.huge_pages:
+            hugepages.give_back(self.huge_pages)
+            removed.append(f"{self.huge_pages} huge pages")
+            self.huge_pages = 0
         self.record.unlink(missing_ok=True)
         return removed
 

@@ -10,6 +10,7 @@
 
 #include "runtime/errors.h"
 #include "runtime/ports.h"
+#include "runtime/tcp_words.h"
 
 namespace stackrig::runtime {
 namespace {
@@ -133,6 +134,40 @@ TEST(Ports, AKeyIsAddedToAUriUnlessItIsThere) {
   EXPECT_EQ(with_uri_key("afxdp:a?chunks=7", "chunks", "9"), "afxdp:a?chunks=7");
   EXPECT_EQ(with_uri_key("afxdp:a?queues=2&chunks=7", "chunks", "9"), "afxdp:a?queues=2&chunks=7");
   EXPECT_EQ(with_uri_key("afxdp:a?xchunks=7", "chunks", "9"), "afxdp:a?xchunks=7&chunks=9");
+}
+
+TcpWords read_tcp(std::vector<const char*> words) {
+  CLI::App app("test", "sandstorm");
+  Options o;
+  TcpWords w;
+  add_options(app, o);
+  add_tcp_words(app, w);
+  words.insert(words.begin(), "sandstorm");
+  EXPECT_TRUE(parse(app, static_cast<int>(words.size()), words.data()));
+  return w;
+}
+
+TEST(TcpWords, AreWhatTheConfigurationSaysOrWhatIsGiven) {
+  tcpip::Config c;
+  const tcpip::Config by_default;
+  read_tcp({}).apply(c);
+  EXPECT_EQ(c.congestion_control, by_default.congestion_control);
+  EXPECT_EQ(c.ecn, by_default.ecn);
+  EXPECT_EQ(c.sack, by_default.sack);
+  read_tcp({"--congestion-control", "reno", "--ecn", "request", "--sack", "off"}).apply(c);
+  EXPECT_EQ(c.congestion_control, tcpip::CongestionControl::reno);
+  EXPECT_EQ(c.ecn, tcpip::Ecn::request);
+  EXPECT_FALSE(c.sack);
+}
+
+TEST(TcpWords, AWordThatIsNoneIsAnsweredWithTheNearest) {
+  try {
+    read_tcp({"--congestion-control", "cubik"});
+    FAIL() << "accepted";
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("--congestion-control: there is no 'cubik'"));
+    EXPECT_THAT(e.what(), HasSubstr("'cubic'"));
+  }
 }
 
 }  // namespace

@@ -19,6 +19,17 @@ bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
     challenge(t);
     return false;
   }
+  const bool reported = t.has(kBoard) || s.sack_blocks != 0;
+  const bool listed = t.sent_first != Scoreboard::kNone || (t.outstanding() == 0 && has_extra(t));
+  if (reported && listed && t.has(kSackOn) && seq_ge(s.ack, t.snd_una)) {
+    update_window(t, s);
+    const std::uint32_t acked = s.ack - t.snd_una;
+    on_ack_with_board(t, s);
+    if (t.snd_wnd == 0) t.retransmits = 0;  // as below
+    if (t.has(kLossSeen) && seq_gt(s.ack, t.recover)) t.flags &= ~kLossSeen;
+    if (acked != 0) take_acked(t, acked);
+    return true;
+  }
   if (seq_gt(s.ack, t.snd_una)) {
     update_window(t, s);
     // Past the last loss: `recover` says nothing any more, and after 2 GiB it would lie ahead.
@@ -35,7 +46,10 @@ bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
     // peer that answers probes is not given up (RFC 9293 3.8.6.1).
     if (t.snd_wnd == 0) t.retransmits = 0;
   }
-  if (duplicate && t.timer_kind != TimerKind::persist) on_duplicate_ack(t);
+  // Where there is a scoreboard, an ACK that reports nothing says nothing.
+  if (duplicate && t.timer_kind != TimerKind::persist && t.sent_first == Scoreboard::kNone) {
+    on_duplicate_ack(t);
+  }
   return true;
 }
 
@@ -60,28 +74,53 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
   }
 }
 
+// A window that was not used is no reason to grow it (RFC 7661 4.1: half of it in slow start).
+bool Stack::Impl::window_was_used(const Tcb& t, std::uint32_t in_flight) const {
+  return t.cc.cwnd < t.cc.ssthresh ? 2 * in_flight >= t.cc.cwnd : in_flight + t.mss >= t.cc.cwnd;
+}
+
+void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us) {
+  if (config.congestion_control != CongestionControl::cubic) {
+    congestion::on_ack(t.cc, bytes, t.mss);
+    return;
+  }
+  Extra& x = extra(t);
+  congestion::on_ack(t.cc, x.cubic, x.hystart,
+                     {bytes, t.mss, ms, t.rtt.srtt_us(), rtt_us, t.snd_una, t.snd_max});
+}
+
+// snd_una moves, and nothing was reported, lost or sent again by a scoreboard.
 void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   const std::uint32_t all = s.ack - t.snd_una;
-  const auto data = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, t.queued));
-  measure(t, s);
+  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, t.outstanding());
+  std::uint32_t rtt = 0;
+  if (t.sent_first != Scoreboard::kNone) {
+    rtt = us - board.ack_plain(t, s.ack);
+    measure_board(t, s.ack, rtt);
+  } else {
+    measure(t, s);
+  }
+  t.snd_una = s.ack;
+  if (seq_lt(t.snd_nxt, s.ack)) t.snd_nxt = s.ack;
   if (t.has(kRecovery)) {
-    t.snd_una = s.ack;
-    if (seq_lt(t.snd_nxt, s.ack)) t.snd_nxt = s.ack;
     on_ack_in_recovery(t, s.ack, all);
   } else {
-    // A window that was not used is no reason to grow it (RFC 7661 4.1: half of it in slow start).
-    const std::uint32_t used = t.outstanding();
-    const bool full = t.cc.cwnd < t.cc.ssthresh ? 2 * used >= t.cc.cwnd : used + t.mss >= t.cc.cwnd;
-    t.snd_una = s.ack;
-    if (seq_lt(t.snd_nxt, s.ack)) t.snd_nxt = s.ack;
-    if (full) congestion::on_ack(t.cc, config.congestion_control, all, t.mss);
+    if (used) grow_window(t, all, rtt);
     t.dup_acks = 0;
   }
+  take_acked(t, all);
+}
+
+// `all` more of sequence space is acknowledged, and snd_una has moved: timers, and bytes that are
+// done with. Calls owners and the application.
+void Stack::Impl::take_acked(Tcb& t, std::uint32_t all) {
+  const auto data = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, t.queued));
   if (t.timer_kind != TimerKind::persist) {
     t.backoff = t.retransmits = 0;
     if (t.snd_una == t.snd_max) {
       stop_timer(t);
-    } else if (!t.has(kRecovery) || t.timer_kind == TimerKind::none) {
+    } else if (t.timer_kind != TimerKind::reorder &&
+               (!t.has(kRecovery) || t.has(kBoard) || t.timer_kind == TimerKind::none)) {
       start_retransmit_timer(t);
     }
   }
@@ -106,7 +145,7 @@ void Stack::Impl::measure(Tcb& t, const SegmentIn& s) {
     sample = clock_ms * 1000;
   }
   t.flags &= ~(kRttRunning | kRttTainted);
-  t.rtt.sample(sample, static_cast<std::uint32_t>(config.min_rto / nmio::kMicrosecond));
+  t.rtt.sample(sample);
 }
 
 // `bytes` more of the stream are acknowledged. Calls owners and the application.

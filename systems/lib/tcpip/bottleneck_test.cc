@@ -29,19 +29,20 @@ class Endless final : public ByteOwner {
 };
 
 /// Flows through one bottleneck, by bytes received each.
-std::vector<std::uint64_t> share_bottleneck(CongestionControl kind, unsigned flows, Time time,
-                                            std::uint64_t& timeouts) {
+std::vector<std::uint64_t> share_path(const nmio::SimLink& path, CongestionControl kind,
+                                      unsigned flows, Time time, Counters& counters,
+                                      bool sack = true) {
   SimNetwork net(42);
   SimPortConfig pc;
-  pc.out.delay = 10 * kMillisecond;
-  pc.out.rate = 20'000'000;
-  pc.out.queue_bytes = 50000;  // the path's bandwidth-delay product
+  pc.out = path;
   Config c;
+  c.sack = sack;
   c.max_connections = 16;
   c.congestion_control = kind;
   c.secret[0] = 9;
   Config client_config = c;
-  client_config.receive_window = 1 << 20;
+  c.receive_window = 65535;
+  client_config.receive_window = 4 << 20;
   Node server(net, pc, {0x0a000001}, c);
   Node client(net, {}, {0x0a000002}, client_config);
   struct Sink {
@@ -72,8 +73,16 @@ std::vector<std::uint64_t> share_bottleneck(CongestionControl kind, unsigned flo
   runner.attach(server.queue, server.batch, server);
   runner.attach(client.queue, client.batch, client);
   runner.run_for(time);
-  timeouts = server.stack->counters().rto_fired;
+  counters = server.stack->counters();
   return sink.got;
+}
+
+nmio::SimLink bottleneck() {
+  nmio::SimLink l;
+  l.delay = 10 * kMillisecond;
+  l.rate = 20'000'000;
+  l.queue_bytes = 50000;  // the path's bandwidth-delay product
+  return l;
 }
 
 class Bottleneck : public ::testing::TestWithParam<CongestionControl> {};
@@ -81,20 +90,23 @@ class Bottleneck : public ::testing::TestWithParam<CongestionControl> {};
 TEST_P(Bottleneck, OneFlowFillsItTwoShareIt) {
   constexpr Time kTime = 30 * kSecond;
   const double whole = 20e6 / 8 * 30;
-  std::uint64_t timeouts = 0;
-  const auto alone = share_bottleneck(GetParam(), 1, kTime, timeouts);
+  Counters counters{};
+  const auto alone = share_path(bottleneck(), GetParam(), 1, kTime, counters);
   EXPECT_GT(static_cast<double>(alone[0]), 0.7 * whole);
   EXPECT_LT(static_cast<double>(alone[0]), whole);
-  const auto two = share_bottleneck(GetParam(), 2, kTime, timeouts);
+  const auto two = share_path(bottleneck(), GetParam(), 2, kTime, counters);
   EXPECT_GT(static_cast<double>(two[0] + two[1]), 0.7 * whole);
   EXPECT_GT(std::min(two[0], two[1]) * 3, std::max(two[0], two[1])) << two[0] << " " << two[1];
 }
 
+std::string kind_name(const ::testing::TestParamInfo<CongestionControl>& p) {
+  constexpr const char* kNames[] = {"Reno", "NewReno", "Cubic"};
+  return kNames[static_cast<int>(p.param)];
+}
 INSTANTIATE_TEST_SUITE_P(Controllers, Bottleneck,
-                         ::testing::Values(CongestionControl::reno, CongestionControl::new_reno),
-                         [](const auto& p) {
-                           return p.param == CongestionControl::reno ? "Reno" : "NewReno";
-                         });
+                         ::testing::Values(CongestionControl::reno, CongestionControl::new_reno,
+                                           CongestionControl::cubic),
+                         kind_name);
 
 }  // namespace
 }  // namespace stackrig::tcpip::testing

@@ -9,10 +9,6 @@ namespace {
 /// No window grows beyond what a sequence number can tell apart (RFC 7323 2.2: 2^30).
 constexpr std::uint32_t kMaxWindow = std::uint32_t{1} << 30;
 
-std::uint32_t half(std::uint32_t in_flight, std::uint32_t mss) {
-  return std::max(in_flight / 2, 2 * mss);  // RFC 5681 equation (4)
-}
-
 }  // namespace
 
 void start(Congestion& c, std::uint32_t mss, std::uint32_t segments) {
@@ -22,7 +18,7 @@ void start(Congestion& c, std::uint32_t mss, std::uint32_t segments) {
   c.cwnd = segments <= 1 ? mss : std::min(segments * mss, bytes);
 }
 
-void on_ack(Congestion& c, CongestionControl, std::uint32_t bytes, std::uint32_t mss) {
+void on_ack(Congestion& c, std::uint32_t bytes, std::uint32_t mss) {
   if (c.cwnd >= kMaxWindow) return;
   if (c.cwnd < c.ssthresh) {
     c.cwnd += std::min(bytes, 2 * mss);  // slow start; RFC 3465 with L = 2
@@ -35,11 +31,30 @@ void on_ack(Congestion& c, CongestionControl, std::uint32_t bytes, std::uint32_t
   }
 }
 
-void on_loss(Congestion& c, CongestionControl, std::uint32_t in_flight, unsigned dup_acks,
-             std::uint32_t mss) {
-  c.ssthresh = half(in_flight, mss);
-  c.cwnd = c.ssthresh + dup_acks * mss;  // RFC 5681 3.2 step 3
+void on_ack(Congestion& c, CubicState& cubic, HyStart& hystart, const CubicAck& a) {
+  if (c.cwnd >= kMaxWindow) return;
+  if (c.cwnd >= c.ssthresh) {
+    c.cwnd = cubic::on_ack(cubic, c.cwnd, a.bytes, a.mss, a.now_ms, a.srtt_us);
+    return;
+  }
+  const bool first = c.ssthresh == ~std::uint32_t{0};  // RFC 9406 4.3: only the first slow start
+  if (first && hystart.on_ack(a.ack, a.snd_nxt, a.rtt_us)) c.ssthresh = c.cwnd;
+  c.cwnd += hystart.growth(a.bytes, a.mss);
+}
+
+void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic,
+                   std::uint32_t in_flight, std::uint32_t mss) {
   c.acked = 0;
+  if (kind != CongestionControl::cubic) {
+    c.ssthresh = std::max(in_flight / 2, 2 * mss);  // RFC 5681 equation (4)
+    return;
+  }
+  cubic::on_congestion(cubic, in_flight);
+  c.ssthresh = std::max(static_cast<std::uint32_t>(in_flight * cubic::kBeta), 2 * mss);
+}
+
+void on_loss(Congestion& c, unsigned dup_acks, std::uint32_t mss) {
+  c.cwnd = c.ssthresh + dup_acks * mss;  // RFC 5681 3.2 step 3
 }
 
 void on_dup_ack(Congestion& c, std::uint32_t mss) {
@@ -63,10 +78,7 @@ void on_recovered(Congestion& c, CongestionControl kind, std::uint32_t in_flight
   c.cwnd = std::min(c.ssthresh, std::max(in_flight, mss) + mss);
 }
 
-void on_rto(Congestion& c, CongestionControl, std::uint32_t in_flight, bool first,
-            std::uint32_t mss) {
-  // RFC 5681 3.1: a segment that is timed out again leaves ssthresh alone.
-  if (first) c.ssthresh = half(in_flight, mss);
+void on_rto(Congestion& c, std::uint32_t mss) {
   c.cwnd = mss;
   c.acked = 0;
 }

@@ -30,10 +30,26 @@ Tcb* Stack::Impl::allocate() {
   std::memset(static_cast<void*>(&t.app), 0, sizeof(Tcb) - offsetof(Tcb, app));
   t.slot = slot;
   t.held_first = t.held_last = kNoHold;
+  t.sent_first = t.sent_last = Scoreboard::kNone;
+  t.extra = LazyPool<Extra>::kNone;
   t.work_next = kNoSlot;
   t.rcv_window = config.receive_window;
   t.rtt.start(static_cast<std::uint32_t>(config.initial_rto / nmio::kMicrosecond));
   return &t;
+}
+
+// There is one for every connection.
+void Stack::Impl::give_extra(Tcb& t) {
+  t.extra = extras.take();
+  Extra& x = extras[t.extra];
+  x = {};
+}
+
+void Stack::Impl::give_back_sender(Tcb& t) {
+  if (t.sent_first != Scoreboard::kNone) board.drop(t);
+  if (!has_extra(t)) return;
+  extras.give_back(t.extra);
+  t.extra = LazyPool<Extra>::kNone;
 }
 
 void Stack::Impl::free_slot(Tcb& t) {
@@ -81,6 +97,7 @@ void Stack::Impl::end(Tcb& t, Ended why) {
   t.write_count = 0;
   t.queued = 0;
   if (t.has(kHolding)) drop_all_held(t);
+  give_back_sender(t);
   if (t.has(kToldApp) && t.on_closed != nullptr) t.on_closed(t.app, t, why);
   list(t);
 }

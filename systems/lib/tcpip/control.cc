@@ -46,10 +46,14 @@ std::size_t write_options(std::byte* p, const Control& c) {
     p += 4;
   }
   if (c.timestamps) {
-    store32(p, 0x0101080a);
+    // SACK-permitted takes the place of the two NOPs that align the timestamps.
+    store32(p, c.sack_permitted ? 0x0402080aU : 0x0101080aU);
     store32(p + 4, c.ts_value);
     store32(p + 8, c.ts_echo);
     p += 12;
+  } else if (c.sack_permitted) {
+    store32(p, 0x01010402);
+    p += 4;
   }
   return static_cast<std::size_t>(p - begin);
 }

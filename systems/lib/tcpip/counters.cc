@@ -52,6 +52,12 @@ constexpr CounterInfo kTable[] = {
     STACKRIG_TCP_COUNTER(held_dropped, "segments"),
     STACKRIG_TCP_COUNTER(zero_window_probes, "segments"),
     STACKRIG_TCP_COUNTER(delayed_acks, "segments"),
+    STACKRIG_TCP_COUNTER(tail_probes, "segments"),
+    STACKRIG_TCP_COUNTER(undone, "events"),
+    STACKRIG_TCP_COUNTER(dsacks_in, "segments"),
+    STACKRIG_TCP_COUNTER(boards_dropped, "events"),
+    STACKRIG_TCP_COUNTER(ce_in, "segments"),
+    STACKRIG_TCP_COUNTER(ecn_reductions, "events"),
 };
 #undef STACKRIG_TCP_COUNTER
 static_assert(sizeof(kTable) / sizeof(kTable[0]) == sizeof(Counters) / sizeof(std::uint64_t),

@@ -1,61 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way out: what the windows allow is fetched from its owner, many segments at a time, and goes
-// into the transmit batch with a header made from the connection's pre-filled one.
+// The way out: what the windows allow, lost bytes first, is fetched from its owner, many segments
+// at a time; emit.cc puts it into the transmit batch.
 #include <algorithm>
-#include <array>
-#include <cstring>
 
 #include "tcpip/impl.h"
 
 namespace stackrig::tcpip {
 namespace {
 
-using nmio::TxPacket;
-using wire::PartialSum;
-
-void store32(std::byte* p, std::uint32_t v) {
-  v = __builtin_bswap32(v);
-  std::memcpy(p, &v, sizeof v);
-}
-
 bool sends(State s) {
   return s == State::established || s == State::close_wait || s == State::fin_wait_1 ||
          s == State::closing || s == State::last_ack;
 }
 
-PartialSum sum_of(const Segment& g) {
-  if (g.sum_known) return g.payload_sum;
-  if (g.kind != Segment::Kind::gather) return wire::sum(g.data, g.len);
-  PartialSum total = 0;
-  std::uint32_t at = 0;
-  for (unsigned i = 0; i < g.fragments_used; ++i) {
-    const PartialSum s = wire::sum(g.fragments[i].data, g.fragments[i].len);
-    total += (at & 1) != 0 ? wire::swap_bytes(s) : s;
-    at += g.fragments[i].len;
-  }
-  return total;
-}
-
 }  // namespace
-
-// --- what may be sent ---
 
 void Stack::Impl::output(Tcb& t) {
   t.flags &= ~kOutput;
   if (!sends(t.state)) return;
   if (t.has(kRetransmitOne)) retransmit_one(t);
-  if (t.outstanding() == 0 && ms - t.last_sent_ms > t.rtt.rto_us / 1000) {
-    congestion::on_idle_restart(t.cc, t.mss, config.initial_window_segments);
-  }
+  if (t.outstanding() == 0 && ms - t.last_sent_ms > min_rto_us / 1000) on_idle(t);
+  if (t.has(kBoard) && !send_lost(t)) return;
   for (;;) {
     const std::uint32_t offset = t.in_flight();
     if (offset > t.queued || t.has(kNotReady)) return;  // the FIN is out, or nothing to be had
     const std::uint64_t rest = t.queued - offset;
     if (rest == 0 && !t.has(kFinQueued)) return;
-    // RFC 3042: a segment for each of the first two duplicates, beyond the congestion window.
-    const std::uint32_t extra =
-        t.has(kRecovery) ? 0 : std::min<std::uint32_t>(t.dup_acks, kDupAckThreshold - 1) * t.mss;
-    const std::uint32_t window = std::min(congestion::window(t.cc) + extra, t.snd_wnd);
+    const std::uint32_t window = send_window(t, offset);
     if (window <= offset) {
       blocked(t);
       return;
@@ -80,6 +51,26 @@ void Stack::Impl::output(Tcb& t) {
   }
 }
 
+// How far from snd_una new bytes may reach, where `offset` bytes from there on are sent already.
+std::uint32_t Stack::Impl::send_window(const Tcb& t, std::uint32_t offset) const {
+  const std::uint32_t cwnd = congestion::window(t.cc);
+  if (t.has(kBoard)) {
+    const std::uint32_t out_there = pipe(t);
+    return std::min(offset + (cwnd > out_there ? cwnd - out_there : 0), t.snd_wnd);
+  }
+  // RFC 3042: a segment for each of the first two duplicates, beyond the congestion window.
+  const std::uint32_t duplicates =
+      t.has(kRecovery) ? 0 : std::min<std::uint32_t>(t.dup_acks, kDupAckThreshold - 1) * t.mss;
+  return std::min(cwnd + duplicates, t.snd_wnd);
+}
+
+// Nothing was in flight, and nothing was sent for a while.
+void Stack::Impl::on_idle(Tcb& t) {
+  if (ms - t.last_sent_ms <= t.rtt.rto_us(min_rto_us) / 1000) return;
+  congestion::on_idle_restart(t.cc, t.mss, config.initial_window_segments);
+  if (has_extra(t)) cubic::on_idle(extra(t).cubic);
+}
+
 // The sender's side of the silly window syndrome (RFC 9293 3.8.6.2.1), and Nagle's rule.
 bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write,
                                 std::uint64_t rest_of_all) const {
@@ -95,7 +86,7 @@ bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t
 void Stack::Impl::blocked(Tcb& t) {
   if (t.outstanding() != 0 || t.timer_kind != TimerKind::none) return;
   start_timer(t, TimerKind::persist,
-              now + Time{t.rtt.backed_off_us(t.backoff)} * nmio::kMicrosecond);
+              now + Time{t.rtt.rto_us(min_rto_us, t.backoff)} * nmio::kMicrosecond);
 }
 
 // Where the byte `offset` after snd_una lies: in the first write, nearly always.
@@ -165,266 +156,46 @@ void Stack::Impl::send_fin(Tcb& t) {
 // Sequence numbers, round trip and timer, after [from, from + bytes) (and the FIN) went out.
 void Stack::Impl::note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin) {
   const Seq to = from + bytes + (fin ? 1 : 0);
+  t.last_sent_ms = ms;
   if (seq_lt(from, t.snd_max)) {
     if (bytes == 0) ++c->retransmits;  // a FIN; send_range() counts the others
-    t.flags |= kRttTainted;
-  } else if (!t.has(kRttRunning)) {
-    t.flags = (t.flags & ~kRttTainted) | kRttRunning;
-    t.rtt_seq = to;
-    t.rtt_sent_us = us;
+    note_sent_again(t, from, to);
+  } else {
+    note_sent_first(t, from, to);
+    t.snd_nxt = to;
   }
-  t.snd_nxt = to;
   t.snd_max = seq_max(t.snd_max, to);
-  t.last_sent_ms = ms;
   if (t.timer_kind == TimerKind::none) start_retransmit_timer(t);
 }
 
-// --- segments into the batch ---
-
-unsigned Stack::Impl::emit(Tcb& t, std::span<Segment> segments, Seq seq, std::uint8_t last_flags,
-                           std::uint32_t& bytes) {
-  unsigned i = 0;
-  for (; i < segments.size(); ++i) {
-    const Segment& g = segments[i];
-    const std::uint8_t flags = i + 1 == segments.size() ? last_flags : wire::kTcpAck;
-    if (!emit_one(t, g, seq, flags)) break;
-    seq += g.len;
-    bytes += g.len;
-  }
-  return i;
-}
-
-bool Stack::Impl::emit_one(Tcb& t, const Segment& g, Seq seq, std::uint8_t flags) {
-  if (!out.has_room()) {
-    ++c->no_tx_room;
-    return false;
-  }
-  switch (g.kind) {
-    case Segment::Kind::frame: {
-      std::byte* p = header(t, g.data, g.len, flags, seq, tx_flags != 0 ? 0 : sum_of(g));
-      out.push({p, t.header_bytes + g.len, g.chunk, tx_flags, 0, kTcpAt, 0});
-      break;
+void Stack::Impl::note_sent_first(Tcb& t, Seq from, Seq to) {
+  // A list begins where nothing is in flight, so that it always is of the whole flight.
+  if (t.has(kSackOn) && (t.sent_first != Scoreboard::kNone || t.snd_una == t.snd_max)) {
+    if (board.append(t, from, to, us, merge_us(t))) {
+      if (t.has(kRecovery)) extra(t).prr.out += to - from;
+      return;
     }
-    case Segment::Kind::copy:
-      if (!emit_copy(t, g, seq, flags)) return false;
-      break;
-    case Segment::Kind::gather:
-      if (!(scatter ? emit_gather(t, g, seq, flags) : emit_copy(t, g, seq, flags))) return false;
-      break;
+    drop_board(t);
   }
-  ++c->data_segs_out;
-  c->bytes_out += g.len;
-  return true;
+  if (t.has(kRttRunning)) return;
+  t.flags = (t.flags & ~kRttTainted) | kRttRunning;
+  t.rtt_seq = to;
+  t.rtt_sent_us = us;
 }
 
-bool Stack::Impl::emit_copy(Tcb& t, const Segment& g, Seq seq, std::uint8_t flags) {
-  const ChunkId chunk = memory.take();
-  if (chunk == kNoChunk) {
-    ++c->no_chunk;
-    return false;
+void Stack::Impl::note_sent_again(Tcb& t, Seq from, Seq to) {
+  if (t.sent_first == Scoreboard::kNone) {
+    t.flags |= kRttTainted;
+    t.snd_nxt = to;
+    return;
   }
-  std::byte* payload = memory.data(chunk) + kPayloadAt;
-  PartialSum sum = 0;
-  if (g.kind == Segment::Kind::gather) {
-    std::uint32_t at = 0;
-    for (unsigned i = 0; i < g.fragments_used; ++i) {
-      std::memcpy(payload + at, g.fragments[i].data, g.fragments[i].len);
-      at += g.fragments[i].len;
-    }
-    if (tx_flags == 0) sum = g.sum_known ? g.payload_sum : wire::sum(payload, g.len);
-  } else if (tx_flags != 0 || g.sum_known) {
-    std::memcpy(payload, g.data, g.len);
-    sum = g.payload_sum;
-  } else {
-    sum = wire::copy_and_sum(payload, g.data, g.len);
-  }
-  std::byte* p = header(t, payload, g.len, flags, seq, sum);
-  out.push({p, t.header_bytes + g.len, chunk, tx_flags, 0, kTcpAt, 0});
-  return true;
-}
-
-// Descriptors that put_pieces() needs: a piece never crosses the edge of a chunk.
-unsigned Stack::Impl::descriptors(const Segment& g) const {
-  if (g.kind != Segment::Kind::gather) return 1;
-  unsigned n = 0;
-  for (unsigned i = 0; i < g.fragments_used; ++i) {
-    const Fragment& f = g.fragments[i];
-    if (f.len == 0) continue;
-    n += memory.chunk_of(f.data + f.len - 1) - memory.chunk_of(f.data) + 1;
-  }
-  return n;
-}
-
-// The payload of a gather segment, by reference. The last descriptor has kMore too: the caller ends
-// it.
-void Stack::Impl::put_pieces(const Segment& g) {
-  for (unsigned i = 0; i < g.fragments_used; ++i) {
-    const std::byte* data = g.fragments[i].data;
-    std::uint32_t left = g.fragments[i].len;
-    while (left != 0) {
-      const ChunkId chunk = memory.chunk_of(data);
-      const auto room = static_cast<std::uint32_t>(memory.data(chunk) + memory.chunk_size() - data);
-      const std::uint32_t len = std::min(left, room);
-      memory.add_in_flight(chunk);
-      out.push({data, len, chunk, TxPacket::kMore, 0, 0, 0});
-      data += len;
-      left -= len;
-    }
-  }
-}
-
-bool Stack::Impl::emit_gather(Tcb& t, const Segment& g, Seq seq, std::uint8_t flags) {
-  if (!out.has_room(1 + descriptors(g))) {
-    ++c->no_tx_room;
-    return false;
-  }
-  const ChunkId chunk = memory.take();
-  if (chunk == kNoChunk) {
-    ++c->no_chunk;
-    return false;
-  }
-  std::byte* p =
-      header(t, memory.data(chunk) + kPayloadAt, g.len, flags, seq, tx_flags != 0 ? 0 : sum_of(g));
-  out.push({p, t.header_bytes, chunk, static_cast<std::uint16_t>(tx_flags | TxPacket::kMore), 0,
-            kTcpAt, 0});
-  put_pieces(g);
-  out.packets[out.count - 1].flags &= static_cast<std::uint16_t>(~TxPacket::kMore);
-  return true;
-}
-
-// One large packet that the device cuts (TSO): the headers once, then the payload of every segment.
-unsigned Stack::Impl::emit_large(Tcb& t, std::span<Segment> segments, Seq seq,
-                                 std::uint8_t last_flags, std::uint32_t& bytes) {
-  unsigned n = 0;
-  unsigned room = out.room == 0 ? 0 : out.room - 1;  // one for the headers
-  std::uint32_t total = 0;
-  for (; n < segments.size(); ++n) {
-    const unsigned need = descriptors(segments[n]);
-    if (need > room || total + segments[n].len > kMaxTsoBytes) break;
-    room -= need;
-    total += segments[n].len;
-  }
-  if (n < 2 || memory.free_count() < n + 1) return emit(t, segments, seq, last_flags, bytes);
-  const std::uint8_t flags = n == segments.size() ? last_flags : wire::kTcpAck;
-  for (unsigned i = 0; i < n; ++i) {
-    const Segment& g = segments[i];
-    std::byte* data = g.data;
-    ChunkId chunk = g.chunk;
-    if (g.kind == Segment::Kind::copy || (i == 0 && g.kind == Segment::Kind::gather)) {
-      chunk = memory.take();
-      data = memory.data(chunk) + kPayloadAt;
-      if (g.kind == Segment::Kind::copy) std::memcpy(data, g.data, g.len);
-    }
-    if (i == 0) {
-      std::byte* p = header(t, data, total, flags, seq, 0);
-      const std::uint32_t own = g.kind == Segment::Kind::gather ? 0 : g.len;
-      out.push(
-          {p, t.header_bytes + own, chunk,
-           static_cast<std::uint16_t>(TxPacket::kMore | TxPacket::kSegment | TxPacket::kChecksum),
-           t.mss, kTcpAt, t.header_bytes});
-    } else if (g.kind != Segment::Kind::gather) {
-      out.push({data, g.len, chunk, TxPacket::kMore, 0, 0, 0});
-    }
-    if (g.kind == Segment::Kind::gather) put_pieces(g);
-  }
-  out.packets[out.count - 1].flags &= static_cast<std::uint16_t>(~TxPacket::kMore);
-  c->segs_out += (total + t.mss - 1) / t.mss - 1;
-  c->data_segs_out += (total + t.mss - 1) / t.mss;
-  c->bytes_out += total;
-  bytes = total;
-  return n;
-}
-
-void Stack::Impl::give_back_frames(std::span<const Segment> segments) {
-  for (const Segment& g : segments) {
-    if (g.kind == Segment::Kind::frame) memory.give_back(g.chunk);
-  }
-}
-
-// --- headers ---
-
-// The window to offer now, as it stands in the header. The right edge never moves back, and forward
-// only in steps worth a segment (RFC 9293 3.8.6.2.2).
-std::uint16_t Stack::Impl::advertise(Tcb& t) {
-  const std::uint32_t unread = t.unread();
-  const std::uint32_t free = unread < t.rcv_window ? t.rcv_window - unread : 0;
-  const Seq edge = t.rcv_nxt + free;
-  if (seq_gt(edge, t.rcv_adv) &&
-      edge - t.rcv_adv >= std::min<std::uint32_t>(t.mss, t.rcv_window / 2)) {
-    t.rcv_adv = edge;
-  }
-  const std::uint32_t window = seq_gt(t.rcv_adv, t.rcv_nxt) ? t.rcv_adv - t.rcv_nxt : 0;
-  return static_cast<std::uint16_t>(std::min(window >> t.rcv_wscale, 65535U));
-}
-
-// Writes the header of `len` payload bytes in front of `payload`; returns the frame's first byte.
-// The checksum is the device's, over the pseudo header here, or is made of sums that are known:
-// that of the header's unchanging part, the fields that change, and the payload's.
-std::byte* Stack::Impl::header(Tcb& t, std::byte* payload, std::uint32_t len, std::uint8_t flags,
-                               Seq seq, PartialSum payload_sum) {
-  const std::uint32_t header_bytes = t.header_bytes;
-  std::byte* const p = payload - header_bytes;
-  std::memcpy(p, t.header.data(), kPlainHeader);
-  const std::uint32_t tcp_bytes = header_bytes - kTcpAt + len;
-  const std::uint16_t total = __builtin_bswap16(static_cast<std::uint16_t>(20 + tcp_bytes));
-  auto& ip_header = wire::Ipv4Header::at(p + kIpAt);
-  ip_header.total_length.set_raw(total);
-  ip_header.checksum.set_raw(wire::finish(PartialSum{t.ip_sum} + total));
-  auto& h = wire::TcpHeader::at(p + kTcpAt);
-  const std::uint32_t seq_raw = __builtin_bswap32(seq);
-  const std::uint32_t ack_raw = __builtin_bswap32(t.rcv_nxt);
-  const std::uint16_t window_raw = __builtin_bswap16(advertise(t));
-  h.sequence.set_raw(seq_raw);
-  h.acknowledgement.set_raw(ack_raw);
-  h.flags = flags;
-  h.window.set_raw(window_raw);
-  PartialSum sum = PartialSum{t.tcp_sum} + seq_raw + ack_raw + window_raw +
-                   (std::uint32_t{flags} << 8) +
-                   __builtin_bswap16(static_cast<std::uint16_t>(tcp_bytes)) + payload_sum;
-  if (t.has(kTimestampsOn)) {
-    const std::uint32_t value = ms + t.ts_offset;
-    store32(p + kPlainHeader, 0x0101080a);
-    store32(p + kPlainHeader + 4, value);
-    store32(p + kPlainHeader + 8, t.ts_recent);
-    sum += PartialSum{__builtin_bswap32(value)} + __builtin_bswap32(t.ts_recent);
-  }
-  h.checksum.set_raw(tx_flags == 0
-                         ? wire::finish(sum)
-                         : wire::fold(PartialSum{t.pseudo_sum} +
-                                      __builtin_bswap16(static_cast<std::uint16_t>(tcp_bytes))));
-  acked_by(t);
-  ++c->segs_out;
-  return p;
-}
-
-// What goes out carries the acknowledgement of all that came in.
-void Stack::Impl::acked_by(Tcb& t) {
-  t.last_ack_sent = t.rcv_nxt;
-  t.flags &= ~(kAckNow | kAckSoon | kAckSoonArmed);
-}
-
-bool Stack::Impl::send_bare(Tcb& t, Seq seq, std::uint8_t flags) {
-  if (!out.has_room()) {
-    ++c->no_tx_room;
-    return false;
-  }
-  const ChunkId chunk = memory.take();
-  if (chunk == kNoChunk) {
-    ++c->no_chunk;
-    return false;
-  }
-  std::byte* p = header(t, memory.data(chunk) + kPayloadAt, 0, flags, seq, 0);
-  out.push({p, t.header_bytes, chunk, tx_flags, 0, kTcpAt, 0});
-  return true;
-}
-
-bool Stack::Impl::send_ack(Tcb& t) {
-  if (!send_bare(t, t.snd_nxt, wire::kTcpAck)) {
-    t.flags |= kAckNow;
-    return false;
-  }
-  ++c->acks_out;
-  return true;
+  Extra& x = extra(t);
+  t.flags |= kBoard;
+  board.resent(t, from, to, us, merge_us(t), x.board);
+  x.prr.out += to - from;
+  note_for_undo(x, t, from, to);
+  if (seq_gt(to, t.snd_max)) note_sent_first(t, t.snd_max, to);  // a FIN came along
+  t.snd_nxt = seq_max(t.snd_nxt, to);
 }
 
 }  // namespace stackrig::tcpip

@@ -2,9 +2,11 @@
 // What the files of this folder share: one stack's state, and the functions on it, by file.
 //
 // The packet's way: ingress.cc finds its connection; listen.cc, opening.cc, synchronised.cc and
-// time_wait.cc are what each state makes of it; ack.cc and loss.cc act on its acknowledgement;
-// reassembly.cc takes its bytes to the application; egress.cc sends what may be sent; control.cc
-// sends segments without data; timers.cc is what happens when nothing comes.
+// time_wait.cc are what each state makes of it; ack.cc, sack_in.cc, rack.cc, recovery.cc and
+// loss.cc act on its acknowledgement, ecn.cc on its marks; reassembly.cc takes its bytes to the
+// application; egress.cc sends what may be sent, emit.cc and header.cc make segments of it;
+// sack_out.cc and control.cc are what is said without data; timers.cc is what happens when nothing
+// comes.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include "tcpip/held.h"
 #include "tcpip/isn.h"
 #include "tcpip/listeners.h"
+#include "tcpip/scoreboard.h"
 #include "tcpip/segment_in.h"
 #include "tcpip/stack.h"
 #include "tcpip/syn_cookie.h"
@@ -40,6 +43,8 @@ inline constexpr std::uint16_t kDefaultMss = 536;  ///< RFC 9293 3.7.1, where th
 inline constexpr unsigned kDupAckThreshold = 3;    ///< RFC 5681
 inline constexpr std::uint32_t kPawsValidMs = 24u * 24 * 3600 * 1000;  ///< RFC 7323 5.5
 inline constexpr std::uint32_t kMaxTsoBytes = 61440;
+inline constexpr std::uint32_t kDsackReach = 1U
+                                             << 30;  ///< a report of bytes older than that is none
 
 /// A segment without data, that needs no connection: SYN, SYN-ACK, RST, the ACKs of TIME_WAIT.
 struct Control {
@@ -51,6 +56,7 @@ struct Control {
   std::uint16_t window = 0;
   std::uint16_t mss = 0;  ///< 0: no option
   std::uint8_t window_scale = kNoWindowScale;
+  bool sack_permitted = false;
   bool timestamps = false;
   std::uint32_t ts_value = 0;
   std::uint32_t ts_echo = 0;
@@ -61,6 +67,8 @@ struct Agreed {
   std::uint16_t mss = kDefaultMss;
   std::uint8_t peer_scale = kNoWindowScale;
   bool timestamps = false;
+  bool sack = false;
+  bool ecn = false;
   std::uint32_t ts_value = 0;
 };
 
@@ -134,6 +142,7 @@ struct Stack::Impl {
   // --- synchronised.cc ---
   bool fast_path(Tcb& t, SegmentIn& s);
   void on_synchronised(Tcb& t, SegmentIn& s);
+  void process_synchronised(Tcb& t, SegmentIn& s);
   bool acceptable(Tcb& t, SegmentIn& s);
   bool paws_fails(Tcb& t, const SegmentIn& s) const;
   void trim(Tcb& t, SegmentIn& s);
@@ -147,13 +156,81 @@ struct Stack::Impl {
   bool on_ack(Tcb& t, const SegmentIn& s);
   void on_new_ack(Tcb& t, const SegmentIn& s);
   void update_window(Tcb& t, const SegmentIn& s);
+  bool window_was_used(const Tcb& t, std::uint32_t in_flight) const;
+  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us);
+  void take_acked(Tcb& t, std::uint32_t all);
   void measure(Tcb& t, const SegmentIn& s);
   void release_acked(Tcb& t, std::uint32_t bytes);
 
-  // --- loss.cc: what was lost, and getting over it ---
+  // --- sack_in.cc: what the peer reports, and the scoreboard ---
+  struct Reports {
+    unsigned count = 0;
+    std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> blocks;
+    bool came_twice = false;
+    wire::SackBlock twice;
+  };
+  static Reports reports_of(const Tcb& t, const SegmentIn& s);
+  void on_ack_with_board(Tcb& t, const SegmentIn& s);
+  void on_came_twice(Tcb& t, Extra& x, const wire::SackBlock& twice);
+  void measure_board(Tcb& t, Seq ack, std::uint32_t sample);
+  void leave_board(Tcb& t, Extra& x);
+  void drop_board(Tcb& t);
+  [[nodiscard]] bool has_extra(const Tcb& t) const { return t.extra != LazyPool<Extra>::kNone; }
+  Extra& extra(Tcb& t) {
+    if (!has_extra(t)) give_extra(t);
+    return extras[t.extra];
+  }
+  void give_extra(Tcb& t);
+  void give_back_sender(Tcb& t);
+  /// Bytes in the network: what is in flight less what arrived or is taken for lost.
+  [[nodiscard]] std::uint32_t pipe(const Tcb& t) const {
+    if (!has_extra(t)) return t.outstanding();
+    const BoardSums& b = extras[t.extra].board;
+    return t.outstanding() - b.sacked - b.lost;
+  }
+  /// What goes out within a 64th of a round trip is one range of the scoreboard.
+  [[nodiscard]] static std::uint32_t merge_us(const Tcb& t) {
+    return std::min<std::uint32_t>((t.rtt.srtt8 >> 9) + 8, 0xffff);
+  }
+
+  // --- rack.cc: what is lost (RFC 8985) ---
+  void rack_delivered(const Tcb& t, Extra& x, const SentRange& piece, const SegmentIn& s);
+  [[nodiscard]] std::uint32_t reordering_window_us(const Tcb& t, const Extra& x) const;
+  static void widen_reordering_window(const Tcb& t, Extra& x);
+  std::uint32_t detect_loss(Tcb& t, Extra& x);
+  void act_on_losses(Tcb& t, Extra& x, std::uint32_t delivered, bool advanced);
+  void on_reorder_timer(Tcb& t);
+  [[nodiscard]] std::uint32_t probe_wait_us(const Tcb& t) const;
+  void on_probe_timer(Tcb& t);
+  void send_probe(Tcb& t);
+  void send_last_again(Tcb& t);
+  void on_probe_acked(Tcb& t, Extra& x, const SegmentIn& s, bool advanced, bool came_twice);
+
+  // --- recovery.cc: getting over it (RFC 6675, 6937) ---
+  bool send_lost(Tcb& t);
+  [[nodiscard]] std::uint32_t may_send_again(const Tcb& t, const SentRange& r) const;
+  bool send_bare_fin(Tcb& t, Seq seq);
+  void enter_recovery(Tcb& t, Extra& x);
+  void reduce_proportionally(Tcb& t, Extra& x, std::uint32_t delivered, bool safe);
+  void leave_recovery(Tcb& t, Extra& x);
+  static void begin_undo(Tcb& t, Extra& x);
+  void note_for_undo(Extra& x, const Tcb& t, Seq from, Seq to) const;
+  [[nodiscard]] static bool original_arrived(const Tcb& t, const UndoState& u, const SegmentIn& s);
+  static bool all_came_twice(UndoState& u, const wire::SackBlock& twice);
+  void undo(Tcb& t, Extra& x);
+
+  // --- sack_out.cc: what we report ---
+  void note_held(Tcb& t, Seq from, Seq to);
+  void note_not_held(Tcb& t, Seq from, Seq to);
+  void note_came_twice(Tcb& t, Seq from, Seq to);
+  std::uint32_t write_sack(Tcb& t, std::byte* at);
+
+  // --- loss.cc: without a scoreboard, and the timer ---
   void on_duplicate_ack(Tcb& t);
   void on_ack_in_recovery(Tcb& t, Seq ack, std::uint32_t bytes);
   void on_retransmit_timeout(Tcb& t);
+  void on_board_timeout(Tcb& t);
+  void congested(Tcb& t, std::uint32_t in_flight);
   void retransmit_one(Tcb& t);
 
   // --- reassembly.cc ---
@@ -161,6 +238,7 @@ struct Stack::Impl {
   bool hold(Tcb& t, SegmentIn& s);
   bool append_to(Hold& h, Seq seq, const std::byte* data, std::uint32_t len, bool fin);
   void advance_over_held(Tcb& t);
+  void move_over_held(Tcb& t);
   void offer_held(Tcb& t);
   void maybe_tell_remote_closed(Tcb& t);
   void drop_first_held(Tcb& t);
@@ -170,10 +248,21 @@ struct Stack::Impl {
   std::size_t offer(Tcb& t, std::span<const std::byte> bytes);
   void resume(Tcb& t);
 
+  // --- ecn.cc ---
+  [[nodiscard]] bool asks_for_ecn(const SegmentIn& s) const;
+  [[nodiscard]] static bool agrees_to_ecn(const Tcb& t, const SegmentIn& s);
+  std::uint8_t ecn_of_syn(Tcb& t, bool ack);
+  static std::uint8_t mark_ecn(Tcb& t, std::byte* p, std::uint32_t len, Seq seq,
+                               std::uint8_t flags);
+  void on_ecn(Tcb& t, const SegmentIn& s);
+  void on_ece(Tcb& t, const SegmentIn& s);
+
   // --- egress.cc ---
   void output(Tcb& t);
   bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write,
                      std::uint64_t rest_of_all) const;
+  [[nodiscard]] std::uint32_t send_window(const Tcb& t, std::uint32_t offset) const;
+  void on_idle(Tcb& t);
   void blocked(Tcb& t);
   /// Sends [snd_una + offset, + limit) of the stream, as far as there is room; returns bytes sent.
   struct Place {
@@ -185,6 +274,10 @@ struct Stack::Impl {
                            bool may_fin);
   void send_fin(Tcb& t);
   void note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin);
+  void note_sent_first(Tcb& t, Seq from, Seq to);
+  void note_sent_again(Tcb& t, Seq from, Seq to);
+
+  // --- emit.cc ---
   unsigned emit(Tcb& t, std::span<Segment> segments, Seq seq, std::uint8_t last_flags,
                 std::uint32_t& bytes);
   unsigned emit_large(Tcb& t, std::span<Segment> segments, Seq seq, std::uint8_t last_flags,
@@ -195,11 +288,13 @@ struct Stack::Impl {
   void put_pieces(const Segment& g);
   unsigned descriptors(const Segment& g) const;
   void give_back_frames(std::span<const Segment> segments);
+
+  // --- header.cc ---
   std::byte* header(Tcb& t, std::byte* payload, std::uint32_t len, std::uint8_t flags, Seq seq,
                     wire::PartialSum payload_sum);
   std::uint16_t advertise(Tcb& t);
   bool send_ack(Tcb& t);
-  bool send_bare(Tcb& t, Seq seq, std::uint8_t flags);
+  bool send_bare(Tcb& t, Seq seq, std::uint8_t flags, bool say_held = false);
   void acked_by(Tcb& t);
 
   // --- control.cc ---
@@ -233,8 +328,13 @@ struct Stack::Impl {
   nmio::TxBatch& out;
   Counters* c;
   Time now = 0;
-  std::uint32_t ms = 0;    ///< the timestamp clock, and what is remembered in milliseconds
-  std::uint32_t us = 0;    ///< round trips
+  std::uint32_t ms = 0;  ///< the timestamp clock, and what is remembered in milliseconds
+  std::uint32_t us = 0;  ///< round trips
+  std::uint32_t min_rto_us = 0;
+  std::uint32_t probe_ack_delay_us = 0;
+  std::uint32_t rtt_sample_us = 0;  ///< of the ACK that is being processed; 0: none
+  bool any_twice = false;           ///< `twice` is to be reported with the next ACK
+  wire::SackBlock twice{};
   Tcb* current = nullptr;  ///< whose packet is being processed
   std::uint32_t work_first = kNoSlot;
   std::uint32_t work_last = kNoSlot;
@@ -252,6 +352,8 @@ struct Stack::Impl {
   timer::Wheel wheel;
   TimeWaitRing time_wait;
   HoldPool holds;
+  Scoreboard board;
+  LazyPool<Extra> extras;  ///< as many as connections: there is always one
   Listeners listeners;
   SynCookies cookies;
   Time cookies_until = 0;  ///< cookies sent before may come back until then

@@ -60,6 +60,8 @@ Agreed Stack::Impl::agree(const SegmentIn& s) const {
   Agreed a;
   if (s.mss != 0) a.mss = std::max(s.mss, kMinMss);
   if (config.window_scaling) a.peer_scale = s.window_scale;
+  a.sack = s.sack_permitted && config.sack;
+  a.ecn = asks_for_ecn(s);
   if (s.has_timestamps && config.timestamps) {
     a.timestamps = true;
     a.ts_value = s.ts_value;
@@ -111,7 +113,9 @@ void Stack::Impl::answer_with_cookie(const SegmentIn& s, const Agreed& a) {
       k.window_scale = window_scale;
     }
     k.timestamps = true;
-    k.ts_value = SynCookies::fold_into_clock(ms, scale) + secrets.timestamp;
+    k.sack_permitted = a.sack;
+    if (a.ecn) k.flags |= wire::kTcpEce;
+    k.ts_value = SynCookies::fold_into_clock(ms, {scale, a.sack, a.ecn}) + secrets.timestamp;
     k.ts_echo = a.ts_value;
   }
   if (!send_control(k)) return;
@@ -133,7 +137,10 @@ bool Stack::Impl::accept_cookie(Tcb& listener, SegmentIn& s) {
   Agreed a{.mss = std::max(*mss, kMinMss), .timestamps = s.has_timestamps, .ts_value = s.ts_value};
   if (s.has_timestamps) {
     const std::uint32_t clock = s.ts_echo - flow_secrets(s.key, config.secret).timestamp;
-    if (const auto scale = SynCookies::window_scale_of(clock)) a.peer_scale = *scale;
+    const CookieOptions o = SynCookies::options_of(clock);
+    if (o.window_scale) a.peer_scale = *o.window_scale;
+    a.sack = o.sack;
+    a.ecn = o.ecn;
   }
   open_passive(*t, listener, s, a);
   t->rcv_adv = t->rcv_nxt + syn_window();  // what the SYN-ACK with the cookie offered

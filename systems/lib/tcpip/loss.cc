@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loss: found by three duplicate ACKs or by the timer, and got over by Reno or NewReno (RFC
-// 5681 3.2, RFC 6582). How much may be sent meanwhile is congestion.cc's; a scoreboard would find
-// its losses here.
+// Loss where the peer has no SACK: found by three duplicate ACKs and got over by Reno or NewReno
+// (RFC 5681 3.2, RFC 6582); and the timer, which finds what nothing else does. How much may be sent
+// meanwhile is congestion.cc's. With SACK, losses are found in rack.cc.
 #include <algorithm>
 
 #include "tcpip/impl.h"
@@ -24,7 +24,8 @@ void Stack::Impl::on_duplicate_ack(Tcb& t) {
   // must cover more than `recover`), so that a timeout's retransmissions are not taken for new
   // losses.
   if (t.dup_acks != kDupAckThreshold || (t.has(kLossSeen) && seq_le(t.snd_una, t.recover))) return;
-  congestion::on_loss(t.cc, config.congestion_control, t.outstanding(), kDupAckThreshold, t.mss);
+  congested(t, t.outstanding());
+  congestion::on_loss(t.cc, kDupAckThreshold, t.mss);
   t.recover = t.snd_max;
   t.flags |= kRecovery | kLossSeen | kOutput;
   ++c->fast_retransmits;
@@ -61,7 +62,13 @@ void Stack::Impl::on_retransmit_timeout(Tcb& t) {
     return;
   }
   ++c->rto_fired;
-  congestion::on_rto(t.cc, config.congestion_control, t.outstanding(), t.retransmits == 1, t.mss);
+  if (t.sent_first != Scoreboard::kNone) {
+    on_board_timeout(t);
+    return;
+  }
+  // RFC 5681 3.1: a segment that is timed out again leaves ssthresh alone.
+  if (t.retransmits == 1) congested(t, t.outstanding());
+  congestion::on_rto(t.cc, t.mss);
   t.recover = t.snd_max;
   t.flags = (t.flags & ~kRecovery) | kLossSeen | kRttTainted;
   t.dup_acks = 0;
@@ -70,6 +77,33 @@ void Stack::Impl::on_retransmit_timeout(Tcb& t) {
   t.snd_nxt = t.snd_una;
   retransmit_one(t);
   start_retransmit_timer(t);
+}
+
+// Nothing that was reported counts any more (RFC 2018 8), and everything is lost, until its
+// acknowledgement shows that the timer was wrong (recovery.cc).
+void Stack::Impl::on_board_timeout(Tcb& t) {
+  Extra& x = extra(t);
+  const bool more = t.has(kLossSeen) && seq_lt(t.snd_una, t.recover);
+  if (t.retransmits == 1) {
+    if (!more) begin_undo(t, x);
+    congested(t, t.outstanding());
+  }
+  congestion::on_rto(t.cc, t.mss);
+  board.lose_all(t, x.board);
+  x.probe.out = false;
+  x.rack.any = false;
+  t.recover = t.snd_max;
+  t.flags = (t.flags & ~(kRecovery | kLostNotReady)) | kLossSeen | kBoard;
+  if (t.backoff < 16) ++t.backoff;
+  output(t);
+  start_retransmit_timer(t);
+}
+
+void Stack::Impl::congested(Tcb& t, std::uint32_t in_flight) {
+  CubicState unused{};
+  const bool is_cubic = config.congestion_control == CongestionControl::cubic;
+  congestion::on_congestion(t.cc, config.congestion_control, is_cubic ? extra(t).cubic : unused,
+                            in_flight, t.mss);
 }
 
 // The segment at snd_una, whatever the windows say.

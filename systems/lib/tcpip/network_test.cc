@@ -250,7 +250,10 @@ Config config_for(std::mt19937_64& random) {
   constexpr std::uint32_t kWindows[] = {2048, 16384, 65535, 262144};
   c.receive_window = kWindows[random() % 4];
   c.timestamps = random() % 4 != 0;
-  c.congestion_control = random() % 2 == 0 ? CongestionControl::reno : CongestionControl::new_reno;
+  c.congestion_control = static_cast<CongestionControl>(random() % 3);
+  c.sack = random() % 4 != 0;
+  constexpr std::uint32_t kRanges[] = {0, 0, 0, 1, 4, 16};
+  c.max_sent_ranges = kRanges[random() % 6];
   c.nagle = random() % 4 == 0;
   c.time_wait = 5 * nmio::kSecond;
   c.secret[0] = random();

@@ -19,6 +19,8 @@ void Stack::Impl::apply(Tcb& t, const Agreed& a) {
     t.flags &= ~kTimestampsOn;
   }
   const bool scaled = a.peer_scale != kNoWindowScale;
+  if (a.sack) t.flags |= kSackOn;
+  if (a.ecn) t.flags |= kEcnOn;
   t.snd_wscale = scaled ? a.peer_scale : 0;
   t.rcv_wscale = scaled ? window_scale : 0;
   if (scaled) t.flags |= kScalingOn;
@@ -43,9 +45,11 @@ bool Stack::Impl::send_syn(Tcb& t) {
   const bool ack = t.state == State::syn_received;
   Control k{.key = t.key(), .to = to, .seq = t.iss};
   k.flags = ack ? wire::kTcpSyn | wire::kTcpAck : wire::kTcpSyn;
+  k.flags |= ecn_of_syn(t, ack);
   k.ack = ack ? t.rcv_nxt : 0;
   k.window = syn_window();
   k.mss = static_cast<std::uint16_t>(config.mtu - 40);
+  k.sack_permitted = ack ? t.has(kSackOn) : config.sack;
   k.timestamps = ack ? t.has(kTimestampsOn) : config.timestamps;
   k.ts_value = ms + t.ts_offset;
   k.ts_echo = ack && k.timestamps ? t.ts_recent : 0;
@@ -84,7 +88,9 @@ void Stack::Impl::on_syn_sent(Tcb& t, SegmentIn& s) {
   t.irs = s.seq;
   t.rcv_nxt = t.rcv_read = t.rcv_adv = s.seq + 1;
   t.last_ack_sent = t.rcv_nxt;
-  apply(t, agree(s));
+  Agreed a = agree(s);
+  if (acks_syn) a.ecn = agrees_to_ecn(t, s);
+  apply(t, a);
   fill_header(t, t.key(), wire::EthernetHeader::at(t.header.data()).destination.get());
   // Data in a SYN is not taken: the peer sends it again. What follows is the state after the SYN.
   s.seq += 1;
@@ -165,7 +171,7 @@ void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   congestion::start(t.cc, t.mss, syn_lost ? 1 : config.initial_window_segments);
   if (syn_lost && t.rtt.srtt8 == 0) {
     // RFC 6298 (5.7): a SYN that timed out leaves a cautious timer behind.
-    t.rtt.rto_us = std::max(t.rtt.rto_us, 3'000'000U);
+    t.rtt.rttvar4 = std::max(t.rtt.rttvar4, 3'000'000U);
   }
   t.flags &= ~(kRttRunning | kRttTainted);
   // The window of a SYN is not scaled; that of the ACK of ours is.

@@ -14,6 +14,14 @@ std::uint32_t load32(const std::byte* p) {
   return __builtin_bswap32(v);
 }
 
+void take_sack(const std::byte* at, std::size_t length, SegmentIn& s) {
+  s.sack_blocks = static_cast<std::uint8_t>(std::min((length - 2) / 8, s.sack.size()));
+  for (unsigned i = 0; i < s.sack_blocks; ++i) {
+    const std::byte* b = at + 2 + std::size_t{8} * i;
+    s.sack[i] = {load32(b), load32(b + 4)};
+  }
+}
+
 // A known option of a wrong length is passed over (RFC 9293 3.1), so is an unknown one.
 void take_option(const std::byte* at, std::size_t length, SegmentIn& s) {
   switch (std::to_integer<std::uint8_t>(at[0])) {
@@ -32,6 +40,12 @@ void take_option(const std::byte* at, std::size_t length, SegmentIn& s) {
         s.ts_value = load32(at + 2);
         s.ts_echo = load32(at + 6);
       }
+      break;
+    case wire::kTcpOptionSackPermitted:
+      if (length == 2 && s.packet_was_syn) s.sack_permitted = true;
+      break;
+    case wire::kTcpOptionSack:
+      if (length >= 10 && (length - 2) % 8 == 0 && !s.packet_was_syn) take_sack(at, length, s);
       break;
     default:
       break;

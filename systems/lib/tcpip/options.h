@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a received segment's options mean to us, in one pass. Those that a SYN alone may carry are
-// read from a SYN alone. SACK would be read here.
+// read from a SYN alone.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,8 @@ inline bool parse_options(std::span<const std::byte> options, SegmentIn& s) {
   s.has_timestamps = false;
   s.mss = 0;
   s.window_scale = kNoWindowScale;
+  s.sack_permitted = false;
+  s.sack_blocks = 0;
   if (options.empty()) return true;
   if (const auto ts = wire::only_timestamps(options.data(), options.size())) {
     s.has_timestamps = true;

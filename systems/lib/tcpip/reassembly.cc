@@ -81,17 +81,26 @@ bool Stack::Impl::hold(Tcb& t, SegmentIn& s) {
   }
   if (before != kNoHold && seq_gt(holds[before].end(), from)) {
     from = holds[before].end();
-    if (seq_ge(from, to) && !(fin && from == to)) return true;  // all of it is here already
+    if (seq_ge(from, to) && !(fin && from == to)) {  // all of it is here already
+      note_came_twice(t, s.seq, to);
+      return true;
+    }
   }
   const std::uint32_t after = before == kNoHold ? t.held_first : holds[before].next;
   if (after != kNoHold && seq_lt(holds[after].seq, to)) {
     to = holds[after].seq;
     fin = false;
-    if (seq_ge(from, to)) return true;
+    if (seq_ge(from, to)) {
+      note_came_twice(t, s.seq, s.seq + s.len);
+      return true;
+    }
   }
   const std::uint32_t len = to - from;
   std::byte* data = s.payload + (from - s.seq);
-  if (before != kNoHold && append_to(holds[before], from, data, len, fin)) return true;
+  if (before != kNoHold && append_to(holds[before], from, data, len, fin)) {
+    if (seq_gt(from, t.rcv_nxt)) note_held(t, from, to);
+    return true;
+  }
   if (t.held_count >= max_held_each) return false;
   const std::uint32_t i = holds.take();
   if (i == kNoHold) return false;
@@ -101,6 +110,7 @@ bool Stack::Impl::hold(Tcb& t, SegmentIn& s) {
   if (after == kNoHold) t.held_last = i;
   ++t.held_count;
   t.flags |= kHolding;
+  if (seq_gt(from, t.rcv_nxt)) note_held(t, from, to);
   c->held_chunks_now = holds.used();
   return true;
 }
@@ -119,6 +129,12 @@ bool Stack::Impl::append_to(Hold& h, Seq seq, const std::byte* data, std::uint32
 
 // rcv_nxt moves over all that now is in order.
 void Stack::Impl::advance_over_held(Tcb& t) {
+  const Seq before = t.rcv_nxt;
+  move_over_held(t);
+  if (t.rcv_nxt != before) note_not_held(t, before, t.rcv_nxt);
+}
+
+void Stack::Impl::move_over_held(Tcb& t) {
   for (std::uint32_t i = t.held_first; i != kNoHold; i = holds[i].next) {
     const Hold& h = holds[i];
     if (seq_gt(h.seq, t.rcv_nxt)) break;
@@ -138,6 +154,7 @@ void Stack::Impl::advance_over_held(Tcb& t) {
 // False where the newest bytes that are held are in order: those are received and must stay.
 bool Stack::Impl::drop_last_beyond_gap(Tcb& t) {
   if (t.held_last == kNoHold || seq_le(holds[t.held_last].seq, t.rcv_nxt)) return false;
+  note_not_held(t, holds[t.held_last].seq, holds[t.held_last].end());
   drop_last_held(t);
   ++c->held_dropped;
   return true;

@@ -2,6 +2,7 @@
 // A received TCP segment whose lengths and checksum are good, in host byte order.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -32,6 +33,9 @@ struct SegmentIn {
   const nmio::RxPacket* packet;
   std::uint16_t mss;          ///< of a SYN; 0: none
   std::uint8_t window_scale;  ///< of a SYN; kNoWindowScale: none
+  bool sack_permitted;        ///< of a SYN
+  std::uint8_t sack_blocks;   ///< that many in `sack`
+  std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> sack;
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] bool fin() const { return has(wire::kTcpFin); }

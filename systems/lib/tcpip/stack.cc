@@ -67,6 +67,8 @@ Stack::Impl::Impl(const Config& cfg, nmio::PacketMemory& m, nmio::TxBatch& o)
       ip(interface_config(cfg), m, o),
       time_wait(cfg.max_time_wait),
       holds(cfg.max_held_chunks),
+      board(cfg.max_sent_ranges != 0 ? cfg.max_sent_ranges : 2 * cfg.max_connections + 16384),
+      extras(cfg.max_connections),
       cookies({derived(cfg, 3), derived(cfg, 4)}),
       more_writes(std::make_unique<Write[]>(std::size_t{cfg.max_connections} *
                                             (kMaxWrites - Tcb::kInlineWrites))),
@@ -80,6 +82,8 @@ Stack::Impl::Impl(const Config& cfg, nmio::PacketMemory& m, nmio::TxBatch& o)
   }
   // Half-open connections never fill the slots: established ones and listeners need some.
   max_half_open = std::min(cfg.max_backlog, std::max(1U, cfg.max_connections / 2));
+  min_rto_us = static_cast<std::uint32_t>(cfg.min_rto / nmio::kMicrosecond);
+  probe_ack_delay_us = static_cast<std::uint32_t>(cfg.peer_ack_delay / nmio::kMicrosecond);
   max_held_each = std::max(4U, cfg.max_held_chunks / 4);
   port_counter = static_cast<std::uint32_t>(derived(cfg, 6));
   ip.on_resolved(&Impl::on_resolved, this);
@@ -113,6 +117,8 @@ void Stack::Impl::init(Time at) {
   work_count = 0;
   table.clear();
   time_wait.clear();
+  board.clear();
+  extras.clear();
   listeners.clear();
   waiting_for_arp.assign((config.max_connections + 63) / 64, 0);
   half_open = 0;
@@ -254,7 +260,7 @@ ip::Interface& Stack::interface() const {
 
 std::size_t Stack::bytes_per_connection() const {
   return sizeof(Tcb) + sizeof(Write) * (kMaxWrites - Tcb::kInlineWrites) +
-         ConnectionTable::kBytesPerEntry;
+         ConnectionTable::kBytesPerEntry + sizeof(Extra);
 }
 
 State state(const Tcb& t) {

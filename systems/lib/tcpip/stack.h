@@ -59,6 +59,9 @@ enum class Result : std::uint8_t {
 /// Why a connection ended.
 enum class Ended : std::uint8_t { normally, reset_by_peer, timed_out, refused, aborted };
 
+/// Explicit congestion notification (RFC 3168): never, where the peer asks, or asked for as well.
+enum class Ecn : std::uint8_t { off, accept, request };
+
 struct Config {
   wire::Ipv4Cidr address;           ///< the interface's address
   std::uint32_t address_count = 1;  ///< so many consecutive addresses from it on are ours (clients)
@@ -72,12 +75,20 @@ struct Config {
   std::uint32_t receive_window = 65535;  ///< bytes offered to the peer; scaled above 65535
   std::uint32_t max_held_chunks =
       2048;  ///< received chunks kept for reassembly or a slow reader, in all
-  CongestionControl congestion_control = CongestionControl::new_reno;
+  /// Pieces of flights that scoreboards tell apart, in all (scoreboard.h); 0: two per connection
+  /// and 16384. A connection that finds none goes on without SACK.
+  std::uint32_t max_sent_ranges = 0;
+  CongestionControl congestion_control = CongestionControl::cubic;
   std::uint32_t initial_window_segments = 10;  ///< RFC 6928
   bool timestamps = true;                      ///< RFC 7323
   bool window_scaling = true;                  ///< RFC 7323
+  bool sack = true;                            ///< RFC 2018, and with it RACK-TLP (RFC 8985)
+  Ecn ecn = Ecn::accept;
   Time delayed_ack = 40 * nmio::kMillisecond;  ///< RFC 9293 3.8.6.3 (at most 500 ms); 0: none
   Time min_rto = 200 * nmio::kMillisecond;
+  /// How long peers are taken to delay an ACK: what a tail loss probe for a single segment waits
+  /// beyond two round trips (RFC 8985 7.2, WCDelAckT).
+  Time peer_ack_delay = 50 * nmio::kMillisecond;
   Time initial_rto = nmio::kSecond;     ///< RFC 6298
   Time time_wait = 60 * nmio::kSecond;  ///< 2 MSL
   Time fin_wait_2_timeout = 60 * nmio::kSecond;
@@ -107,6 +118,7 @@ struct Counters {
   std::uint64_t time_wait_now, time_wait_reused, time_wait_recycled;
   std::uint64_t no_chunk, no_tx_room, held_chunks_now, held_dropped, zero_window_probes,
       delayed_acks;
+  std::uint64_t tail_probes, undone, dsacks_in, boards_dropped, ce_in, ecn_reductions;
 };
 struct CounterInfo {
   const char* name;  ///< "tcp.segs_in"

@@ -9,7 +9,9 @@ namespace {
 /// The MSS values that a cookie can tell apart: those that are seen on the wire.
 constexpr std::uint16_t kMss[8] = {216, 536, 1220, 1360, 1400, 1440, 1460, 8960};
 constexpr std::uint32_t kMacMask = 0x00ffffff;
-constexpr std::uint32_t kNoScale = 15;      ///< in the clock's bits: none was offered
+constexpr std::uint32_t kNoScale = 15;  ///< in the clock's bits: none was offered
+constexpr std::uint32_t kSackBit = 0x10;
+constexpr std::uint32_t kEcnBit = 0x20;
 constexpr std::uint32_t kClockBits = 0x3f;  /// low bits of the clock that carry options
 
 unsigned mss_index(std::uint16_t mss) {
@@ -43,16 +45,20 @@ std::optional<std::uint16_t> SynCookies::check(const FlowKey& flow, Seq irs, Seq
   return kMss[index];
 }
 
-std::uint32_t SynCookies::fold_into_clock(std::uint32_t clock,
-                                          std::optional<std::uint8_t> window_scale) {
-  const std::uint32_t folded = (clock & ~kClockBits) | (window_scale ? *window_scale : kNoScale);
+std::uint32_t SynCookies::fold_into_clock(std::uint32_t clock, const CookieOptions& o) {
+  const std::uint32_t folded = (clock & ~kClockBits) |
+                               (o.window_scale ? *o.window_scale : kNoScale) |
+                               (o.sack ? kSackBit : 0) | (o.ecn ? kEcnBit : 0);
   return folded > clock ? folded - (kClockBits + 1) : folded;
 }
 
-std::optional<std::uint8_t> SynCookies::window_scale_of(std::uint32_t clock) {
+CookieOptions SynCookies::options_of(std::uint32_t clock) {
+  CookieOptions o;
   const std::uint32_t scale = clock & 15;
-  if (scale == kNoScale) return std::nullopt;
-  return static_cast<std::uint8_t>(scale);
+  if (scale != kNoScale) o.window_scale = static_cast<std::uint8_t>(scale);
+  o.sack = (clock & kSackBit) != 0;
+  o.ecn = (clock & kEcnBit) != 0;
+  return o;
 }
 
 }  // namespace stackrig::tcpip

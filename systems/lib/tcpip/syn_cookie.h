@@ -4,8 +4,8 @@
 //
 // The sequence number holds a count of 64-second periods (5 bits), which of eight MSS values (3
 // bits), and 24 bits of a keyed hash over the flow, the peer's ISN and the first two. The window
-// scale, where the peer offers timestamps, lies in the low six bits of our timestamp; without
-// timestamps none is agreed on.
+// scale and whether SACK and ECN were agreed on lie in the low six bits of our timestamp, where the
+// peer offers timestamps; without timestamps none is agreed on.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,11 @@
 
 namespace stackrig::tcpip {
 
+/// What our timestamp carries.
 struct CookieOptions {
-  std::uint16_t mss = 536;
   std::optional<std::uint8_t> window_scale;
+  bool sack = false;
+  bool ecn = false;
 };
 
 class SynCookies {
@@ -37,9 +39,8 @@ class SynCookies {
                                                    nmio::Time now) const;
 
   /// The clock value (ms) to send in place of `clock` in the SYN-ACK; never newer than `clock`.
-  [[nodiscard]] static std::uint32_t fold_into_clock(std::uint32_t clock,
-                                                     std::optional<std::uint8_t> window_scale);
-  [[nodiscard]] static std::optional<std::uint8_t> window_scale_of(std::uint32_t clock);
+  [[nodiscard]] static std::uint32_t fold_into_clock(std::uint32_t clock, const CookieOptions& o);
+  [[nodiscard]] static CookieOptions options_of(std::uint32_t clock);
 
  private:
   [[nodiscard]] std::uint32_t mac(const FlowKey& flow, Seq irs, std::uint64_t period,

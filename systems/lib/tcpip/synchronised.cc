@@ -11,8 +11,8 @@ namespace stackrig::tcpip {
 bool Stack::Impl::fast_path(Tcb& t, SegmentIn& s) {
   constexpr std::uint8_t kUnusual = wire::kTcpSyn | wire::kTcpFin | wire::kTcpRst | wire::kTcpUrg;
   if ((s.flags & (kUnusual | wire::kTcpAck)) != wire::kTcpAck || s.seq != t.rcv_nxt ||
-      t.has(kHolding | kRecovery | kLossSeen | kFinReceived) || t.dup_acks != 0 ||
-      s.has_timestamps != t.has(kTimestampsOn)) {
+      t.has(kHolding | kRecovery | kLossSeen | kFinReceived | kBoard) || t.dup_acks != 0 ||
+      s.has_timestamps != t.has(kTimestampsOn) || s.sack_blocks != 0) {
     return false;
   }
   if (s.has_timestamps && seq_lt(s.ts_value, t.ts_recent)) return false;
@@ -23,6 +23,7 @@ bool Stack::Impl::fast_path(Tcb& t, SegmentIn& s) {
     t.ts_recent = s.ts_value;
     t.ts_recent_ms = ms;
   }
+  if (t.has(kEcnOn)) on_ecn(t, s);
   update_window(t, s);
   if (s.ack != t.snd_una) on_new_ack(t, s);
   if (s.len != 0 && !t.has(kDead)) receive_data(t, s);
@@ -30,6 +31,12 @@ bool Stack::Impl::fast_path(Tcb& t, SegmentIn& s) {
 }
 
 void Stack::Impl::on_synchronised(Tcb& t, SegmentIn& s) {
+  any_twice = false;
+  process_synchronised(t, s);
+  if (any_twice && !t.has(kDead)) send_ack(t);  // RFC 2883 4: each duplicate is reported, once
+}
+
+void Stack::Impl::process_synchronised(Tcb& t, SegmentIn& s) {
   if (!acceptable(t, s)) return;
   if (s.has(wire::kTcpRst)) {
     // RFC 5961 3.2: only the exact number resets; one in the window is asked about.
@@ -50,6 +57,7 @@ void Stack::Impl::on_synchronised(Tcb& t, SegmentIn& s) {
     return;
   }
   if (!s.has(wire::kTcpAck)) return;
+  if (t.has(kEcnOn)) on_ecn(t, s);
   trim(t, s);
   remember_timestamp(t, s);
   if (!on_ack(t, s) || t.has(kDead)) return;
@@ -82,6 +90,7 @@ bool Stack::Impl::acceptable(Tcb& t, SegmentIn& s) {
            (seq_le(s.seq, t.rcv_nxt) && seq_gt(s.end(), t.rcv_nxt));
   }
   if (good) return true;
+  if (s.len != 0 && seq_le(s.seq + s.len, t.rcv_nxt)) note_came_twice(t, s.seq, s.seq + s.len);
   ++c->outside_window;
   if (s.has(wire::kTcpRst)) return false;
   if (s.has(wire::kTcpSyn) || s.len == 0) {
@@ -109,6 +118,7 @@ bool Stack::Impl::paws_fails(Tcb& t, const SegmentIn& s) const {
 void Stack::Impl::trim(Tcb& t, SegmentIn& s) {
   if (seq_lt(s.seq, t.rcv_nxt)) {
     const std::uint32_t before = std::min(t.rcv_nxt - s.seq, s.len);
+    note_came_twice(t, s.seq, s.seq + before);
     s.payload += before;
     s.len -= before;
     s.seq += before;

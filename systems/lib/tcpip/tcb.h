@@ -48,43 +48,54 @@ enum class TimerKind : std::uint8_t {
   retransmit,  ///< SYN, data or FIN are unacknowledged
   persist,     ///< the peer's window is closed (or too small) and nothing is in flight
   fin_wait_2,  ///< our FIN is acknowledged, the peer's has not come
+  probe,       ///< data is in flight and may have lost its tail (RFC 8985 7)
+  reorder,     ///< something is overdue, but may only have been overtaken (RFC 8985 6.2)
 };
 
-// Tcb::flags
-inline constexpr std::uint32_t kTimestampsOn = 1U << 0;  ///< RFC 7323 agreed on
-inline constexpr std::uint32_t kFinQueued = 1U << 1;     ///< tcp_close() was called
-inline constexpr std::uint32_t kFinReceived = 1U << 2;   ///< the peer's FIN is in rcv_nxt
-inline constexpr std::uint32_t kRemoteClosedTold = 1U << 3;
-inline constexpr std::uint32_t kAckNow = 1U << 4;       ///< at the end of the burst
-inline constexpr std::uint32_t kAckSoon = 1U << 5;      ///< may be delayed
-inline constexpr std::uint32_t kOutput = 1U << 6;       ///< output() has something to look at
-inline constexpr std::uint32_t kControl = 1U << 7;      ///< SYN or SYN-ACK is to be sent
-inline constexpr std::uint32_t kListed = 1U << 8;       ///< on the work list (or waiting for ARP)
-inline constexpr std::uint32_t kDead = 1U << 9;         ///< slot goes back when taken off the list
-inline constexpr std::uint32_t kRecovery = 1U << 10;    ///< fast recovery, until `recover`
-inline constexpr std::uint32_t kRttRunning = 1U << 11;  ///< rtt_seq, rtt_sent_us are valid
-inline constexpr std::uint32_t kRttTainted = 1U << 12;  ///< something was sent twice since (Karn)
-inline constexpr std::uint32_t kHolding = 1U << 13;     ///< received chunks are held
-inline constexpr std::uint32_t kPassive = 1U << 14;     ///< opened by a listener
-inline constexpr std::uint32_t kToldApp = 1U << 15;     ///< the application knows this Tcb
-inline constexpr std::uint32_t kSynRetransmitted = 1U << 16;
-inline constexpr std::uint32_t kNotReady = 1U
-                                           << 17;  ///< the owner has no bytes: tcp_output() tells
-inline constexpr std::uint32_t kInTable = 1U << 18;
-inline constexpr std::uint32_t kHalfOpen = 1U << 19;  ///< counts against the backlog
-inline constexpr std::uint32_t kOffering = 1U << 20;  ///< in the receive callback
-inline constexpr std::uint32_t kForceSmall = 1U
-                                             << 21;  ///< send less than an MSS: the timer said so
-inline constexpr std::uint32_t kAckSoonArmed = 1U << 22;  ///< delack_at is valid
-inline constexpr std::uint32_t kFinSent = 1U << 23;       ///< snd_max has covered the FIN
-inline constexpr std::uint32_t kLossSeen = 1U << 24;      ///< `recover` is valid
-inline constexpr std::uint32_t kRetransmitOne = 1U
-                                                << 27;   ///< a partial ACK: send what is at snd_una
-inline constexpr std::uint32_t kScalingOn = 1U << 26;    ///< window scaling agreed on
-inline constexpr std::uint32_t kWaitsForArp = 1U << 28;  ///< its bit in waiting_for_arp is set
-inline constexpr std::uint32_t kFinToDeliver = 1U
-                                               << 29;  ///< in order, held bytes before it go first
-inline constexpr std::uint32_t kCounted = 1U << 25;    ///< in connections_now
+// Tcb::flags. Those that the fast path asks for lie in the low half.
+inline constexpr std::uint64_t kTimestampsOn = 1U << 0;  ///< RFC 7323 agreed on
+inline constexpr std::uint64_t kFinQueued = 1U << 1;     ///< tcp_close() was called
+inline constexpr std::uint64_t kFinReceived = 1U << 2;   ///< the peer's FIN is in rcv_nxt
+inline constexpr std::uint64_t kRemoteClosedTold = 1U << 3;
+inline constexpr std::uint64_t kAckNow = 1U << 4;       ///< at the end of the burst
+inline constexpr std::uint64_t kAckSoon = 1U << 5;      ///< may be delayed
+inline constexpr std::uint64_t kOutput = 1U << 6;       ///< output() has something to look at
+inline constexpr std::uint64_t kControl = 1U << 7;      ///< SYN or SYN-ACK is to be sent
+inline constexpr std::uint64_t kListed = 1U << 8;       ///< on the work list (or waiting for ARP)
+inline constexpr std::uint64_t kDead = 1U << 9;         ///< slot goes back when taken off the list
+inline constexpr std::uint64_t kRecovery = 1U << 10;    ///< fast recovery, until `recover`
+inline constexpr std::uint64_t kRttRunning = 1U << 11;  ///< rtt_seq, rtt_sent_us are valid
+inline constexpr std::uint64_t kRttTainted = 1U << 12;  ///< something was sent twice since (Karn)
+inline constexpr std::uint64_t kHolding = 1U << 13;     ///< received chunks are held
+inline constexpr std::uint64_t kPassive = 1U << 14;     ///< opened by a listener
+inline constexpr std::uint64_t kToldApp = 1U << 15;     ///< the application knows this Tcb
+inline constexpr std::uint64_t kSynRetransmitted = 1U << 16;
+/// The owner has no bytes: tcp_output() tells.
+inline constexpr std::uint64_t kNotReady = 1U << 17;
+inline constexpr std::uint64_t kInTable = 1U << 18;
+inline constexpr std::uint64_t kHalfOpen = 1U << 19;  ///< counts against the backlog
+inline constexpr std::uint64_t kOffering = 1U << 20;  ///< in the receive callback
+/// Send less than an MSS: the timer said so.
+inline constexpr std::uint64_t kForceSmall = 1U << 21;
+inline constexpr std::uint64_t kAckSoonArmed = 1U << 22;  ///< delack_at is valid
+inline constexpr std::uint64_t kFinSent = 1U << 23;       ///< snd_max has covered the FIN
+inline constexpr std::uint64_t kLossSeen = 1U << 24;      ///< `recover` is valid
+inline constexpr std::uint64_t kCounted = 1U << 25;       ///< in connections_now
+inline constexpr std::uint64_t kScalingOn = 1U << 26;     ///< window scaling agreed on
+/// A partial ACK: send what is at snd_una.
+inline constexpr std::uint64_t kRetransmitOne = 1U << 27;
+inline constexpr std::uint64_t kWaitsForArp = 1U << 28;  ///< its bit in waiting_for_arp is set
+/// In order, held bytes before it go first.
+inline constexpr std::uint64_t kFinToDeliver = 1U << 29;
+inline constexpr std::uint64_t kSackOn = 1U << 30;  ///< RFC 2018 agreed on
+/// The scoreboard says more than when things went out: something is reported, lost, sent again.
+inline constexpr std::uint64_t kBoard = 1U << 31;
+/// The owner has no bytes of what is lost: tcp_output() tells.
+inline constexpr std::uint64_t kLostNotReady = std::uint64_t{1} << 32;
+inline constexpr std::uint64_t kEcnOn = std::uint64_t{1} << 33;     ///< RFC 3168 agreed on
+inline constexpr std::uint64_t kEcnAsked = std::uint64_t{1} << 34;  ///< in the SYN that is out
+inline constexpr std::uint64_t kEcnEcho = std::uint64_t{1} << 35;   ///< a mark came: ECE until CWR
+inline constexpr std::uint64_t kCwrDue = std::uint64_t{1} << 36;    ///< the window was reduced
 
 class alignas(64) Tcb {
  public:
@@ -110,7 +121,7 @@ class alignas(64) Tcb {
   Seq snd_wl1;
   Seq snd_wl2;
   std::uint64_t queued;  ///< bytes written and not acknowledged
-  std::uint32_t flags = 0;
+  std::uint64_t flags = 0;
   std::uint32_t ts_recent;
   std::uint32_t ts_offset;  ///< our timestamps: clock (ms) + this
   Seq last_ack_sent;
@@ -118,15 +129,14 @@ class alignas(64) Tcb {
   std::uint8_t rcv_wscale;
   std::uint8_t dup_acks;
   std::uint8_t backoff;  ///< of the slow timer
-  std::uint32_t slot = kNoSlot;
 
   // line 2
   Congestion cc;
   RttEstimator rtt;
-  Seq recover;  ///< snd_max when the loss was found (RFC 6582)
   Seq rtt_seq;  ///< an ACK of this is a round trip
   std::uint32_t rtt_sent_us;
-  std::uint32_t last_sent_ms;  ///< when data went out last
+  std::uint32_t sent_first;  ///< scoreboard.h: the flight, where SACK is agreed on
+  std::uint32_t sent_last;
   timer::Node node;
 
   // line 3
@@ -162,9 +172,14 @@ class alignas(64) Tcb {
   std::uint32_t max_snd_wnd;   ///< largest that the peer has offered
   std::uint32_t ts_recent_ms;  ///< when ts_recent was set, our clock
   std::uint32_t rcv_window;    ///< bytes that this connection may offer
+  Seq recover;                 ///< snd_max when the loss was found (RFC 6582)
+  std::uint32_t last_sent_ms;  ///< when data went out last
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t extra;  ///< extra.h; LazyPool::kNone: none
   std::uint16_t held_count;
+  std::uint16_t sent_count;  ///< ranges from sent_first on
 
-  [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] bool has(std::uint64_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] FlowKey key() const {
     return FlowKey::sent(header.data() + kSourceAddressAt, header.data() + kTcpAt);
   }

@@ -156,6 +156,7 @@ struct In {
   std::uint16_t window = 65535;
   wire::TcpOptions options;
   wire::Ipv4Address from = kPeerIp;
+  std::uint8_t tos = 0;
   std::uint16_t from_port = 4000;
   std::uint16_t to_port = 80;
 };
@@ -239,6 +240,7 @@ class Script {
     wire::TcpFrame f;
     f.ethernet = {kOurMac, kPeerMac, wire::kEtherTypeIpv4};
     f.ip.source = s.from;
+    f.ip.tos = s.tos;
     f.ip.destination = kOurIp;
     f.tcp.source_port = s.from_port;
     f.tcp.destination_port = s.to_port;
@@ -339,12 +341,14 @@ class Script {
     in_device.clear();
   }
 
-  /// Handshake as the peer; returns after the ACK. Segments of the stack are consumed.
-  void establish(wire::TcpOptions options = {}, std::uint16_t window = 65535) {
+  /// Handshake as the peer; returns after the ACK, which comes a round trip after the SYN-ACK.
+  /// Segments of the stack are consumed.
+  void establish(wire::TcpOptions options = {}, std::uint16_t window = 65535, Time round_trip = 0) {
     in({.flags = kSyn, .seq = irs, .window = window, .options = options});
     const Out synack = out();
     ASSERT_EQ(synack.flags(), kSyn | kAck);
     iss = synack.seq();
+    now += round_trip;
     ts_theirs = synack.tcp().options.timestamps;
     ts_on = options.timestamps && ts_theirs;
     if (ts_on) {

@@ -33,8 +33,15 @@ void Stack::Impl::start_timer(Tcb& t, TimerKind kind, Time at) {
 }
 
 void Stack::Impl::start_retransmit_timer(Tcb& t) {
-  start_timer(t, TimerKind::retransmit,
-              now + Time{t.rtt.backed_off_us(t.backoff)} * nmio::kMicrosecond);
+  const std::uint32_t rto = t.rtt.rto_us(min_rto_us, t.backoff);
+  if (t.sent_first != Scoreboard::kNone && !t.has(kBoard)) {
+    const std::uint32_t probe = probe_wait_us(t);
+    if (probe < rto) {
+      start_timer(t, TimerKind::probe, now + Time{probe} * nmio::kMicrosecond);
+      return;
+    }
+  }
+  start_timer(t, TimerKind::retransmit, now + Time{rto} * nmio::kMicrosecond);
 }
 
 void Stack::Impl::schedule_ack(Tcb& t) {
@@ -80,6 +87,12 @@ void Stack::Impl::on_slow_timer(Tcb& t) {
     case TimerKind::persist:
       on_persist(t);
       return;
+    case TimerKind::probe:
+      on_probe_timer(t);
+      return;
+    case TimerKind::reorder:
+      on_reorder_timer(t);
+      return;
     case TimerKind::retransmit:
       break;
     case TimerKind::none:
@@ -123,7 +136,7 @@ void Stack::Impl::on_persist(Tcb& t) {
     return;
   }
   start_timer(t, TimerKind::persist,
-              now + Time{t.rtt.backed_off_us(t.backoff)} * nmio::kMicrosecond);
+              now + Time{t.rtt.rto_us(min_rto_us, t.backoff)} * nmio::kMicrosecond);
   ++c->zero_window_probes;
   const Seq next = t.snd_nxt;
   t.snd_nxt = t.snd_una;

@@ -99,10 +99,10 @@ TEST(Congestion, SlowStartDoublesAvoidanceAddsOne) {
   Congestion c;
   congestion::start(c, 1000, 10);
   EXPECT_EQ(c.cwnd, 10000u);
-  for (int i = 0; i < 10; ++i) congestion::on_ack(c, CongestionControl::reno, 1000, 1000);
+  for (int i = 0; i < 10; ++i) congestion::on_ack(c, 1000, 1000);
   EXPECT_EQ(c.cwnd, 20000u);
   c.ssthresh = 20000;
-  for (int i = 0; i < 20; ++i) congestion::on_ack(c, CongestionControl::reno, 1000, 1000);
+  for (int i = 0; i < 20; ++i) congestion::on_ack(c, 1000, 1000);
   EXPECT_EQ(c.cwnd, 21000u);
 }
 
@@ -117,33 +117,33 @@ TEST(Congestion, InitialWindowOfLargeSegmentsIsBoundedInBytes) {
 TEST(Congestion, LossHalvesTimeoutStartsOver) {
   Congestion c;
   congestion::start(c, 1000, 10);
-  congestion::on_loss(c, CongestionControl::new_reno, 10000, 3, 1000);
+  CubicState unused{};
+  congestion::on_congestion(c, CongestionControl::new_reno, unused, 10000, 1000);
+  congestion::on_loss(c, 3, 1000);
   EXPECT_EQ(c.ssthresh, 5000u);
   EXPECT_EQ(c.cwnd, 8000u);
   congestion::on_partial_ack(c, 2000, 1000);
   EXPECT_EQ(c.cwnd, 7000u);
   congestion::on_recovered(c, CongestionControl::new_reno, 2000, 1000);
   EXPECT_EQ(c.cwnd, 3000u);
-  congestion::on_rto(c, CongestionControl::reno, 3000, true, 1000);
+  congestion::on_congestion(c, CongestionControl::reno, unused, 3000, 1000);
+  congestion::on_rto(c, 1000);
   EXPECT_EQ(c.cwnd, 1000u);
   EXPECT_EQ(c.ssthresh, 2000u);  // never below two segments
-  c.ssthresh = 7000;
-  congestion::on_rto(c, CongestionControl::reno, 3000, false, 1000);
-  EXPECT_EQ(c.ssthresh, 7000u);
 }
 
 TEST(Rto, FollowsRfc6298) {
   RttEstimator r;
   r.start(1000000);
-  EXPECT_EQ(r.rto_us, 1000000u);
-  r.sample(100000, 200000);
+  EXPECT_EQ(r.rto_us(200000), 1000000u);
+  r.sample(100000);
   EXPECT_EQ(r.srtt_us(), 100000u);
-  EXPECT_EQ(r.rto_us, 300000u);  // R + 4 * R/2
-  for (int i = 0; i < 100; ++i) r.sample(100000, 200000);
+  EXPECT_EQ(r.rto_us(200000), 300000u);  // R + 4 * R/2
+  for (int i = 0; i < 100; ++i) r.sample(100000);
   EXPECT_NEAR(r.srtt_us(), 100000, 10);
-  EXPECT_EQ(r.rto_us, 200000u);
-  EXPECT_EQ(r.backed_off_us(3), 1600000u);
-  EXPECT_EQ(r.backed_off_us(60), kMaxRtoUs);
+  EXPECT_EQ(r.rto_us(200000), 200000u);
+  EXPECT_EQ(r.rto_us(200000, 3), 1600000u);
+  EXPECT_EQ(r.rto_us(200000, 60), kMaxRtoUs);
 }
 
 TEST(SynCookies, CarryTheMssRoundedDown) {
@@ -162,15 +162,19 @@ TEST(SynCookies, CarryTheMssRoundedDown) {
   }
 }
 
-TEST(SynCookies, ClockCarriesTheScaleAndIsNeverAhead) {
+TEST(SynCookies, ClockCarriesTheOptionsAndIsNeverAhead) {
   for (std::uint32_t clock = 1000; clock < 1200; ++clock) {
     for (std::uint8_t scale = 0; scale <= 14; ++scale) {
-      const std::uint32_t sent = SynCookies::fold_into_clock(clock, scale);
+      const std::uint32_t sent =
+          SynCookies::fold_into_clock(clock, {scale, (scale & 1) != 0, (scale & 2) != 0});
       EXPECT_LE(sent, clock);
       EXPECT_GT(sent + 64, clock);
-      EXPECT_EQ(SynCookies::window_scale_of(sent), scale);
+      const CookieOptions o = SynCookies::options_of(sent);
+      EXPECT_EQ(o.window_scale, scale);
+      EXPECT_EQ(o.sack, (scale & 1) != 0);
+      EXPECT_EQ(o.ecn, (scale & 2) != 0);
     }
-    EXPECT_FALSE(SynCookies::window_scale_of(SynCookies::fold_into_clock(clock, std::nullopt)));
+    EXPECT_FALSE(SynCookies::options_of(SynCookies::fold_into_clock(clock, {})).window_scale);
   }
 }
 
