@@ -118,6 +118,8 @@ def _attempt(session: Session, attempt: Attempt, whole: Plan) -> tuple[str, str]
             server.check_alive()  # a dead server explains what its clients complain of
             raise
         server.check_alive()
+        if wires.wiring.box is not None and session.testbed.box is not None:
+            session.testbed.box.check_alive()
         ended_badly = server.stop()
     finally:
         server.stop()

@@ -66,7 +66,9 @@ def middle(outcomes: list[Outcome], wanted: float) -> Outcome:
         median([getattr(o, end) for o in outcomes]) / wanted for end in ("value", "low", "high")
     )
     note = f"the median of {len(outcomes)} cells is {values * wanted:.3f}; asked for {wanted:g}"
-    return Outcome(f"median over {wanted:g}", values, lows, highs, [o.value for o in outcomes], [], "ratio", [note])
+    return Outcome(
+        f"median over {wanted:g}", values, lows, highs, [o.value for o in outcomes], [], "ratio", [note]
+    )
 
 
 def _labels(pairs: list[Pair]) -> list[str]:
@@ -87,6 +89,8 @@ def _judge(bar: Bar, told: str, records: list[Trial], sides: tuple[Point, Point]
     if why := trials.cannot_bear(used, but={"counters_agree"}):
         measured.failures.append(f"{told}: {why}")
         return
-    values = [[side[repetition].metrics[bar.metric].value for repetition in both] for side in (candidate, peer)]
+    values = [
+        [side[repetition].metrics[bar.metric].value for repetition in both] for side in (candidate, peer)
+    ]
     unit = used[0].metrics[bar.metric].unit
     measured.outcomes.append(ratio(told, values[0], values[1], unit, trials.notes(used)))

@@ -59,7 +59,9 @@ def no_room(besieged: list[Trial]) -> str:
 
 def grown(besieged: list[Trial], most: int | None) -> str:
     """What is wrong with the server's memory, or nothing."""
-    values = [t.metrics["server_memory_growth"].value for t in besieged if "server_memory_growth" in t.metrics]
+    values = [
+        t.metrics["server_memory_growth"].value for t in besieged if "server_memory_growth" in t.metrics
+    ]
     if most is None or not values or median(values) <= most:
         return ""
     return f"the server's memory grew by {median(values) / 1e6:.1f} MB while measured; {most / 1e6:.1f} MB is allowed"

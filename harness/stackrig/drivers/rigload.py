@@ -150,7 +150,9 @@ class Rigload:
         if load.protocol == "thrift" and (len(load.targets) > 1 or len(load.cores) > 1):
             return "`forward` is one forwarder's load, made by one thread: one NIC, one client core"
         if load.text("flood", "none") != "none" and (load.protocol != "http" or not load.beside):
-            return "a flood goes beside http on kernel sockets (wire kernel): its port is the client's own end"
+            return (
+                "a flood goes beside http on kernel sockets (wire kernel): its port is the client's own end"
+            )
         return None
 
     def commands(self, load: Load, phase: PhaseName, before: LoadResult | None) -> list[Command]:

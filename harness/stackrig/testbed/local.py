@@ -175,7 +175,7 @@ class LocalTestbed:
             self.box = DelayBox(host, self.client.cores, cgroup, self.folder)
             host.call("mount_kernel_files", hierarchies=self.groups.mounts())
             host.call("hurry", **self.scheduling())
-            host.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1")
+            self._sysctl(host, "net.ipv6.conf.all.disable_ipv6", "1")
         return self.box
 
     def _side(self, role: str, name: str, variables: HostVars) -> Side:
