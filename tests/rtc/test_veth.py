@@ -153,9 +153,7 @@ class Wire:
     def play(self, script: str, job: dict[str, object]) -> list[str]:
         words = ["ip", "netns", "exec", self.client, sys.executable, "-c", script]
         job = {"server": SERVER, "client": CLIENT, **job}
-        done = subprocess.run(
-            words, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=180
-        )
+        done = subprocess.run(words, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=180)
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
         wrong: list[str] = json.loads(done.stdout)
@@ -232,15 +230,7 @@ def test_echo_over_a_wire_that_loses(echo: Wire) -> None:
 
 
 def forwarding(**other: object) -> dict[str, object]:
-    return {
-        "senders": 8,
-        "sinks": 20,
-        "messages": 3000,
-        "size": 64,
-        "pieces": 1 << 16,
-        "slow": False,
-        **other,
-    }
+    return {"senders": 8, "sinks": 20, "messages": 3000, "size": 64, "pieces": 1 << 16, "slow": False, **other}
 
 
 @pytest.mark.parametrize("size", [0, 128, 4096])

@@ -219,6 +219,10 @@ class LocalTestbed:
                     "the soft NIC has no wire for the delay box to stand in; use wire afxdp or kernel"
                 )
             return wires
+        if wiring.box is not None and wiring.frames != "mtu":
+            raise SetupError(
+                "the delay box takes frames as long as the MTU; choose a variant that sends such"
+            )
         self._lay_pairs(wires)
         for side in self._sides:
             self._dress(side, wires)
