@@ -78,13 +78,14 @@ function(stackrig_fuzzer name)
 endfunction()
 
 # stackrig_bpf_command(source folder name output [COMMAND ...]): compiles a BPF program to
-# folder/name.bpf.o; the commands make `output` of it, where that is another file.
+# folder/name.bpf.o; the commands make `output` of it, where that is another file. STACKRIG_BPF_OPTIONS of the
+# calling folder are further options of the compiler.
 find_program(BPF_CLANG NAMES clang-14 clang REQUIRED)
 function(stackrig_bpf_command source folder name output)
   file(MAKE_DIRECTORY ${folder})
   add_custom_command(
     OUTPUT ${output}
-    COMMAND ${BPF_CLANG} -target bpf -O2 -g -Wall -Werror
+    COMMAND ${BPF_CLANG} -target bpf ${STACKRIG_BPF_OPTIONS} -O2 -g -Wall -Werror
             -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -I${CMAKE_SOURCE_DIR}/systems/lib
             -MD -MF ${folder}/${name}.d -MT ${output}
             -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${folder}/${name}.bpf.o

@@ -19,6 +19,7 @@ namespace {
 constexpr unsigned kEntries = 4096;
 /// As in epoll.cc.
 constexpr long kLongestWaitNs = 100'000'000;
+constexpr int kMostLastWaits = 20;
 
 class Ring {
  public:
@@ -50,7 +51,7 @@ class Ring {
 
 class UringServer {
  public:
-  explicit UringServer(const std::vector<sockets::Fd>& listeners) {
+  explicit UringServer(const std::vector<sockets::Fd>& listeners) : listeners_(listeners) {
     for (const sockets::Fd& l : listeners) accept_next(l.get());
   }
   /// Connections that have something under way end before their memory goes: the ring is first.
@@ -59,18 +60,8 @@ class UringServer {
   UringServer& operator=(const UringServer&) = delete;
 
   void run() {
-    while (!runtime::stop_flag().load(std::memory_order_relaxed)) {
-      io_uring_cqe* first = nullptr;
-      __kernel_timespec wait{.tv_sec = 0, .tv_nsec = kLongestWaitNs};
-      ::io_uring_submit_and_wait_timeout(&ring_->get(), &first, 1, &wait, nullptr);
-      unsigned head = 0, seen = 0;
-      io_uring_cqe* cqe = nullptr;
-      io_uring_for_each_cqe(&ring_->get(), head, cqe) {
-        handle(cqe->user_data, cqe->res);
-        ++seen;
-      }
-      ::io_uring_cq_advance(&ring_->get(), seen);
-    }
+    while (!runtime::stop_flag().load(std::memory_order_relaxed)) take_completions();
+    stop_listening();
   }
 
  private:
@@ -82,7 +73,30 @@ class UringServer {
   /// user_data: a file descriptor, and whether it is a listener's.
   static constexpr std::uint64_t kIsListener = std::uint64_t{1} << 32;
 
+  void take_completions() {
+    io_uring_cqe* first = nullptr;
+    __kernel_timespec wait{.tv_sec = 0, .tv_nsec = kLongestWaitNs};
+    ::io_uring_submit_and_wait_timeout(&ring_->get(), &first, 1, &wait, nullptr);
+    unsigned head = 0, seen = 0;
+    io_uring_cqe* cqe = nullptr;
+    io_uring_for_each_cqe(&ring_->get(), head, cqe) {
+      handle(cqe->user_data, cqe->res);
+      ++seen;
+    }
+    ::io_uring_cq_advance(&ring_->get(), seen);
+  }
+
+  /// An accept under way holds its socket, and the kernel lets go of it some time after the process
+  /// has ended: until then nobody could listen there. So they are ended here, and awaited.
+  void stop_listening() {
+    stopping_ = true;
+    for (const sockets::Fd& l : listeners_) ::shutdown(l.get(), SHUT_RDWR);
+    for (int tries = 0; accepts_ != 0 && tries < kMostLastWaits; ++tries) take_completions();
+  }
+
   void accept_next(int listener) {
+    if (stopping_) return;
+    ++accepts_;
     io_uring_sqe* sqe = ring_->entry();
     ::io_uring_prep_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
     ::io_uring_sqe_set_data64(sqe, kIsListener | static_cast<unsigned>(listener));
@@ -91,6 +105,7 @@ class UringServer {
   void handle(std::uint64_t data, int result) {
     const int fd = static_cast<int>(data & 0xffff'ffff);
     if ((data & kIsListener) != 0) {
+      --accepts_;
       if (result >= 0) add(result);
       return accept_next(fd);
     }
@@ -132,6 +147,9 @@ class UringServer {
     ::io_uring_sqe_set_data64(sqe, static_cast<unsigned>(client.fd.get()));
   }
 
+  const std::vector<sockets::Fd>& listeners_;
+  unsigned accepts_ = 0;  ///< under way
+  bool stopping_ = false;
   std::unique_ptr<Ring> ring_ = std::make_unique<Ring>();
   std::unordered_map<int, std::unique_ptr<Client>> clients_;
 };

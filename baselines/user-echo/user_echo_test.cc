@@ -57,6 +57,9 @@ class UserEcho : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     at_ = free_port();
+    start();
+  }
+  void start() {
     server_ = std::make_unique<Process>(
         Words{USER_ECHO, "--listen", wire::to_string(at_), "--variant", GetParam()}, true);
     ASSERT_TRUE(server_->wait_until_ready()) << server_->complained();
@@ -151,6 +154,17 @@ TEST_P(UserEcho, AClientThatReadsLateGetsEverything) {
   for (int i = 0; i < 16384; ++i) sent += std::string(1024, static_cast<char>('a' + i % 26));
   const std::jthread sender([&] { client.send(sent); });
   EXPECT_EQ(client.receive(sent.size()), sent);
+}
+
+TEST_P(UserEcho, ItsPortIsFreeWhenItHasEnded) {
+  for (int i = 0; i < 20; ++i) {
+    server_->signal(SIGTERM);
+    ASSERT_EQ(server_->wait(), 0);
+    start();
+    const Client client(at_);
+    client.send(word(1) + "x");
+    ASSERT_EQ(client.receive(1), "x");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, UserEcho, testing::Values("blocking", "epoll", "io_uring"),

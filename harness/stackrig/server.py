@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackrig import paths
+from stackrig import backend, paths
 from stackrig.errors import RunError, SetupError
 from stackrig.model.base import Scalar
 from stackrig.model.system import Protocol, System
@@ -85,11 +85,16 @@ class Server:
         self.telemetry: str | None = str(folder / "telemetry.page") if plan.system.kind == "system" else None
         self.pid = 0
         self.running = False
+        self.backend: backend.Backend | None = None
+        if plan.system.backend:
+            self.backend = backend.Backend(testbed, wires, plan.root, folder / "backend")
 
     def start(self) -> None:
         """Returns when it serves. ServerError if it dies or does not get ready."""
         side = self.testbed.server
         side.host.call("mkdir", path=str(self.folder))
+        if self.backend is not None:
+            self.backend.start()
         argv = self._argv()
         speaks = self.plan.system.kind == "system" or self.plan.system.says_ready
         self.pid = side.host.call(
@@ -173,9 +178,13 @@ class Server:
     def stop(self) -> str | None:
         """Ends it; what was wrong about its end, or None."""
         if not self.running:
+            if self.backend is not None:
+                self.backend.stop()
             return None
         self.running = False
         end = self.testbed.server.host.call("stop", name="server", grace=STOP_GRACE_S)
+        if self.backend is not None:
+            self.backend.stop()
         if end["by_itself"]:
             return f"{self.plan.label} had ended by itself with exit code {end['code']}"
         if end["killed"]:
@@ -235,6 +244,7 @@ class Server:
             # nginx writes masks as binary digits, core 0 last.
             "core_masks": [f"{1 << core:0{width}b}" for core in plan.cores],
             "addresses": [nic.target(plan.wire) for nic in self.wires.nics],
+            "backend": backend.endpoint(self.wires),
             "service": SERVICES[plan.protocol],
             "port": plan.port,
             "tcp_port": plan.port,

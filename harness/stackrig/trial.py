@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stackrig import loads, plan, provenance, registry, validity
+from stackrig import backend, loads, plan, provenance, registry, validity
 from stackrig.collectors import cpu, syscalls
 from stackrig.collectors.base import Collected, Context, Side, Window, all_collectors
 from stackrig.drivers import base as drivers
@@ -437,6 +437,7 @@ def _provenance(session: Session, point: Point, served: ServerPlan, wires: Wires
                 session.inventory.all.vars, wires.wiring.frames, wires.receive_threads, cores
             ),
             "huge_pages": session.testbed.owner.huge_pages,
+            **({"backend": f"{backend.BASELINE}, with the clients"} if served.system.backend else {}),
             **_delay_box(session, wires, cores["client"]),
         },
     )
@@ -451,11 +452,14 @@ def _delay_box(session: Session, wires: Wires, client_cores: list[int]) -> dict[
 
 def rerun_command(whole: Plan, planned: Planned) -> str:
     """The exact command that runs this trial's point again."""
-    axes = [f"system={planned.point.label}"]
-    axes += [f"{n}={plan.shown(n, v)}" for n, v in planned.point.settings.items() if n in plan.AXES]
-    if whole.profile == BENCH:  # of a bar: both sides at that point
+    is_bar = whole.profile == BENCH
+    experiment = None if is_bar else registry.load_artifact(whole.artifact).experiment
+    names = plan.AXES if experiment is None else experiment.grid
+    axes = [f"{n}={plan.shown(n, v)}" for n, v in planned.point.settings.items() if n in names]
+    if is_bar:  # both sides at that point
         name = whole.artifact.removeprefix(f"{BENCH}-")
-        return shlex.join(["stackrig", "bench", name, "--trials", "1", "--point", ",".join(axes[1:])])
+        return shlex.join(["stackrig", "bench", name, "--trials", "1", "--point", ",".join(axes)])
+    axes.insert(0, f"system={planned.point.label}")
     words = ["stackrig", "run", whole.artifact, "--profile", whole.profile, "--seed", str(whole.seed)]
     return shlex.join([*words, "--repetitions", "1", "--point", ",".join(axes)])
 

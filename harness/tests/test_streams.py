@@ -6,10 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from stackrig import plan, registry, server
+from stackrig.claims.records import Cell
 from stackrig.drivers import base
 from stackrig.drivers.base import Load
 from stackrig.errors import UserError
@@ -20,6 +22,7 @@ from stackrig.server import Server, ServerPlan
 from stackrig.session import server_plan
 from stackrig.testbed.local import Wires
 from stackrig.testbed.wiring import Wiring, nic
+from tests.analysis import made_up
 
 TWO = """\
 schema: 1
@@ -49,7 +52,7 @@ def two(project: Path) -> None:
     add(project, "outside", "afxdp, shm")
 
 
-def planned(label: str, workload: str, **experiment: str) -> Point:
+def planned(label: str, workload: str, **experiment: Any) -> Point:
     whole = Experiment.model_validate(
         {"systems": [label], "workload": workload, "wire": "kernel", "profiles": {"p": Profile()}}
         | experiment
@@ -176,3 +179,31 @@ def test_a_plan_knows_its_protocols_port() -> None:
     assert ServerPlan(system, variant, "http", {}, "kernel", [0], "").port == 80
     assert ServerPlan(system, variant, "thrift", {}, "kernel", [0], "").port == 9090
     assert ServerPlan(system, variant, "echo", {}, "kernel", [0], "").port == 7
+
+
+def test_one_that_serves_a_connection_after_the_other_is_not_given_two() -> None:
+    point = planned("user-echo", "echo", fixed={"connections": 1})
+    assert point.settings["connections"] == 1
+    with pytest.raises(UserError, match="one connection after the other: connections must be 1, not 8"):
+        planned("user-echo", "echo", fixed={"connections": 8})
+    assert planned("user-echo/epoll", "echo", fixed={"connections": 8}).settings["connections"] == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ({"connections": 1, "pipeline": 1, "payload": 32}, ""),
+        ({"connections": 1, "pipeline": 1, "payload": 32, "under_way": 0}, ""),
+        ({"connections": 1, "pipeline": 1, "payload": 32, "under_way": 32768}, "load"),
+        ({"connections": 1, "pipeline": 8, "payload": 32}, "load"),
+        ({"connections": 8, "pipeline": 1, "payload": 32}, "load"),
+        ({"connections": 1}, "load"),
+    ],
+)
+def test_a_conversation_in_turns_is_no_lower_bound(settings: dict[str, int], limit: str) -> None:
+    """Neither side is busy, but it could not have been asked for more."""
+    fig = made_up.artifact(grid={"payload": [32]}, systems=["user-echo"])
+    data = made_up.make(fig, lambda *_: {"goodput": 1e6, "server_cpu_percent": 40.0}, repetitions=1)
+    trial = data.trials[0]
+    point = trial.point.model_copy(update={"settings": settings})
+    assert Cell("user-echo", (), (trial.model_copy(update={"point": point}),), True).limited_by == limit

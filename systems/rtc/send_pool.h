@@ -44,6 +44,10 @@ class SendPool {
 
   /// False where the pool has not that many that nobody has reserved.
   bool reserve(std::uint32_t blocks);
+  /// The same for what is good to have: a part of the pool is left for those that need it.
+  bool reserve_more(std::uint32_t blocks) {
+    return reservable_ >= blocks + this->blocks() / 4 && reserve(blocks);
+  }
   void unreserve(std::uint32_t blocks) { reservable_ += blocks; }
 
   // --- for SendQueue ---------------------------------------------------------------------------

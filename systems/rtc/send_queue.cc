@@ -13,6 +13,15 @@ bool SendQueue::open(SendPool& pool, std::uint64_t most) {
   const std::uint32_t blocks = SendPool::blocks_for(most);
   if (!pool.reserve(blocks)) return false;
   blocks_ = blocks;
+  most_ = least_ = most;
+  return true;
+}
+
+bool SendQueue::widen(SendPool& pool, std::uint64_t most) {
+  if (most <= most_) return false;
+  const std::uint32_t blocks = SendPool::blocks_for(most) - blocks_;
+  if (!pool.reserve_more(blocks)) return false;
+  blocks_ += blocks;
   most_ = most;
   return true;
 }
@@ -108,10 +117,15 @@ bool SendQueue::write(SendPool& pool, tcpip::Stack& stack, tcpip::Tcb& tcb, nmio
   return true;
 }
 
-void SendQueue::acknowledged() {
+void SendQueue::acknowledged(SendPool& pool) {
   pending_ -= write_bytes_[write_head_];
   write_head_ = static_cast<std::uint8_t>((write_head_ + 1) % tcpip::kMaxWrites);
   --write_count_;
+  if (pending_ != 0 || most_ == least_) return;
+  const std::uint32_t blocks = SendPool::blocks_for(least_);
+  pool.unreserve(blocks_ - blocks);
+  blocks_ = blocks;
+  most_ = least_;
 }
 
 }  // namespace stackrig::rtc

@@ -4,7 +4,7 @@
 //   out.open(pool, most);                     // room for `most` bytes is set aside
 //   out.append(pool, bytes); out.commit();    // any number of times
 //   out.flush(pool, stack, tcb, now);         // one write for all of it: whole segments
-//   out.acknowledged();                       // when TCP says that the oldest write was
+//   out.acknowledged(pool);                   // when TCP says that the oldest write was
 //
 // Bytes that are appended but not committed are not sent: half a message waits for its other half.
 // Where TCP has as many writes as a connection may have, what is committed waits too, and goes with
@@ -28,6 +28,9 @@ class SendQueue {
   /// Reserves memory for `most` bytes; false where there is none. A queue that is open stays as it
   /// is.
   bool open(SendPool& pool, std::uint64_t most);
+  /// Room for `most` bytes where the pool has plenty, until all is acknowledged; false where it has
+  /// not, or the queue has that much already.
+  bool widen(SendPool& pool, std::uint64_t most);
   /// Gives back all that no write refers to; writes give back theirs when they are done.
   void close(SendPool& pool);
 
@@ -52,7 +55,7 @@ class SendQueue {
   /// goes with the next flush. False where TCP refused: the connection is over.
   bool flush(SendPool& pool, tcpip::Stack& stack, tcpip::Tcb& tcb, nmio::Time now);
   /// The oldest write is acknowledged.
-  void acknowledged();
+  void acknowledged(SendPool& pool);
 
  private:
   static constexpr std::uint32_t kNone = SendPool::kNone;
@@ -63,6 +66,7 @@ class SendQueue {
   bool write(SendPool& pool, tcpip::Stack& stack, tcpip::Tcb& tcb, nmio::Time now);
 
   std::uint64_t most_ = 0;
+  std::uint64_t least_ = 0;  ///< what `most_` was opened with
   std::uint64_t pending_ = 0;
   std::uint64_t unwritten_ = 0;  ///< appended, not written to TCP
   std::uint64_t committed_ = 0;  ///< of them, may be

@@ -76,7 +76,7 @@ class StreamServer : public tcpip::ConnectionServer<Server, Connection> {
   }
 
   void write_done(Connection& c) {
-    c.out.acknowledged();
+    c.out.acknowledged(pool_);
     if (c.out.waiting() != 0) list(c);
   }
 

@@ -162,6 +162,12 @@ class Sink:
             self.connection.close()
 
 
+def send_and_end(s: socket.socket, data: bytes) -> None:
+    """All of it, then the end of this direction."""
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+
+
 def read_exactly(s: socket.socket, count: int) -> bytes:
     data = bytearray()
     while len(data) < count:

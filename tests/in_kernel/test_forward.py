@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
 from tests.in_kernel import thrift
 from tests.in_kernel.service import Server, Sink, free_port, read_exactly, until
 
@@ -161,7 +160,7 @@ def test_malformed_messages_end_their_connection_and_no_other(server: Server, wh
         good.sendall(thrift.msg(1, b"before"))
         bad.sendall(thrift.msg(1, b"bad's own"))
         until(lambda: len(sink.data) == len(thrift.msg(1, b"before") + thrift.msg(1, b"bad's own")))
-        with pytest.raises(OSError), bad:  # noqa: PT012, PT011 - which one depends on what was unread
+        with pytest.raises(OSError), bad:
             bad.sendall(MALFORMED[what])
             assert bad.recv(1) == b""
             raise ConnectionResetError

@@ -61,7 +61,8 @@ job = json.load(sys.stdin)
 def string(s): return struct.pack("!i", len(s)) + s
 def head(kind, name, seq): return struct.pack("!I", 0x80010000 | kind) + string(name) + struct.pack("!i", seq)
 def msg(key, seq, payload):
-    return head(4, b"msg", seq) + b"\\x08\\0\\x01" + struct.pack("!i", key) + b"\\x0b\\0\\x02" + string(payload) + b"\\0"
+    body = b"\\x08\\0\\x01" + struct.pack("!i", key) + b"\\x0b\\0\\x02" + string(payload)
+    return head(4, b"msg", seq) + body + b"\\0"
 def result(name, seq, value): return head(2, name, seq) + b"\\x08\\0\\0" + struct.pack("!i", value) + b"\\0"
 def exactly(s, n):
     got = b""
@@ -153,7 +154,9 @@ class Wire:
     def play(self, script: str, job: dict[str, object]) -> list[str]:
         words = ["ip", "netns", "exec", self.client, sys.executable, "-c", script]
         job = {"server": SERVER, "client": CLIENT, **job}
-        done = subprocess.run(words, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=180)
+        done = subprocess.run(
+            words, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=180
+        )
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
         wrong: list[str] = json.loads(done.stdout)
@@ -230,7 +233,15 @@ def test_echo_over_a_wire_that_loses(echo: Wire) -> None:
 
 
 def forwarding(**other: object) -> dict[str, object]:
-    return {"senders": 8, "sinks": 20, "messages": 3000, "size": 64, "pieces": 1 << 16, "slow": False, **other}
+    return {
+        "senders": 8,
+        "sinks": 20,
+        "messages": 3000,
+        "size": 64,
+        "pieces": 1 << 16,
+        "slow": False,
+        **other,
+    }
 
 
 @pytest.mark.parametrize("size", [0, 128, 4096])

@@ -87,8 +87,10 @@ class World {
   void look() {
     server_net.run_until(now());
     client_net.run_until(now());
-    for (Received& r : nmio::test::receive_all(server.queue(0))) at_server.push_back({std::move(r.bytes), now()});
-    for (Received& r : nmio::test::receive_all(client.queue(0))) at_client.push_back({std::move(r.bytes), now()});
+    for (Received& r : nmio::test::receive_all(server.queue(0)))
+      at_server.push_back({std::move(r.bytes), now()});
+    for (Received& r : nmio::test::receive_all(client.queue(0)))
+      at_client.push_back({std::move(r.bytes), now()});
   }
 };
 

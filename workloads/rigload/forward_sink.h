@@ -54,6 +54,7 @@ class ForwardSink {
   std::size_t take_whole(std::span<const std::byte> bytes, PhaseStats& stats);
   void take_one(const std::byte* message, PhaseStats& stats);
   [[nodiscard]] bool looks_right(const std::byte* message) const;
+  [[nodiscard]] bool payload_is(const std::byte* message, const MessageId& id) const;
   [[nodiscard]] std::size_t find_next(std::span<const std::byte> bytes, std::size_t from) const;
   Order place(FromSender& from, std::uint32_t sender, std::uint64_t number);
   static std::uint64_t whole_number(const FromSender& from, std::uint32_t sequence);

@@ -23,9 +23,10 @@ using nmio::kMicrosecond;
 using nmio::kMillisecond;
 using nmio::kSecond;
 
-/// From the beginning of a turn to that of the next. Short against what socket buffers hold at any
-/// rate that one core makes (a megabyte is 800 us at 10 Gb/s), long against a system call.
-constexpr Time kTurn = 100 * kMicrosecond;
+/// From the beginning of a turn to that of the next, unless a turn moved so many bytes: then
+/// buffers may be about to fill, and the next comes at once.
+constexpr Time kTurn = 500 * kMicrosecond;
+constexpr std::uint64_t kManyBytes = 1U << 20;
 /// A stop asked for from outside is seen after at most this long.
 constexpr Time kLongestWait = 100 * kMillisecond;
 constexpr std::uint32_t kEverything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
@@ -90,7 +91,7 @@ void ForwardSocketLane::run() {
     client_.turn(now);
     for (const SlotId slot : std::exchange(to_write_, {})) write_rest(slot, now);
     meter_.turn(events != 0, Clock::cycles());
-    if (!config_.spin) pause_until(now + kTurn);
+    if (!config_.spin && std::exchange(moved_, 0) < kManyBytes) pause_until(now + kTurn);
   }
 }
 
@@ -117,7 +118,8 @@ void ForwardSocketLane::handle(const epoll_event& event, Time now) {
   if (!sockets_[slot].fd) return;  // gone, by an event before this one
   if (!sockets_[slot].connected && !finish_connect(slot, now)) return;
   if ((event.events & EPOLLOUT) != 0) write_rest(slot, now);
-  if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) read_all(slot, now);
+  if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+    read_all(slot, event.events, now);
 }
 
 // --- connections
@@ -198,6 +200,7 @@ void ForwardSocketLane::write_rest(SlotId slot, Time now) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return lose(slot, errno, now);
     s.written += static_cast<std::uint32_t>(n);
+    moved_ += static_cast<std::uint64_t>(n);
     if (s.written != first.len) continue;
     s.written = 0;
     s.writes.pop_front();
@@ -209,12 +212,15 @@ void ForwardSocketLane::half_close(SlotId slot, Time /*now*/) {
   ::shutdown(sockets_[slot].fd.get(), SHUT_WR);
 }
 
-/// Reads until a read is short, as an edge-triggered event asks for.
-void ForwardSocketLane::read_all(SlotId slot, Time now) {
+/// As KernelTransport::read_all().
+void ForwardSocketLane::read_all(SlotId slot, std::uint32_t event_bits, Time now) {
+  const bool may_end = (event_bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   while (sockets_[slot].fd) {
     const ssize_t n = ::recv(sockets_[slot].fd.get(), buffer_.data(), buffer_.size(), 0);
     if (n > 0) {
+      moved_ += static_cast<std::uint64_t>(n);
       client_.on_bytes(slot, {buffer_.data(), static_cast<std::size_t>(n)}, now);
+      if (!may_end && static_cast<std::size_t>(n) < buffer_.size()) return;
     } else if (n == 0) {
       return client_.on_remote_closed(slot, now);
     } else if (errno == EAGAIN) {

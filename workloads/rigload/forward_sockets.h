@@ -64,7 +64,7 @@ class ForwardSocketLane final : public SocketLane, private ForwardTransport, pri
   void accept(SlotId slot, Time now);
   bool finish_connect(SlotId slot, Time now);
   void write_rest(SlotId slot, Time now);
-  void read_all(SlotId slot, Time now);
+  void read_all(SlotId slot, std::uint32_t event_bits, Time now);
   void lose(SlotId slot, int error, Time now);
 
   Config config_;
@@ -74,6 +74,7 @@ class ForwardSocketLane final : public SocketLane, private ForwardTransport, pri
   std::vector<std::byte> buffer_;
   std::array<epoll_event, kEvents> events_{};
   std::vector<SlotId> to_write_;  ///< have been given something
+  std::uint64_t moved_ = 0;       ///< bytes in this turn
   ForwardClient client_;
 };
 

@@ -46,7 +46,7 @@ class Look(Model):
 
     color: Literal["", "blue", "vermilion", "green", "purple", "ochre", "grey", "brown", "teal"] = ""
     line: Literal["", "solid", "dashed", "dashdot", "dotted"] = ""
-    mark: Literal["", "o", "s", "^", "D", "v", "P", "X", "*"] = ""
+    mark: Literal["", "o", "s", "^", "D", "v", "P", "X", "*", "<", ">"] = ""
 
 
 class Variant(Model):
@@ -107,6 +107,9 @@ class System(Model):
     in_kernel: bool = Field(
         default=False,
         description="the kernel does its work: softirq and kernel workers on its cores are its CPU time",
+    )
+    backend: bool = Field(
+        default=False, description="a proxy: the testbed starts a web server behind it, `backend` is where"
     )
     floor: bool = Field(
         default=False, description="no server: what the wire itself costs, so that its answers are not judged"

@@ -15,18 +15,16 @@ from stackrig import registry
 from stackrig.claims import papers
 from stackrig.claims.interface import Interface
 from stackrig.claims.judge import BEARING
-from stackrig.claims.records import Cell, Point, RunData, checks, show, show_point, value
+from stackrig.claims.records import Cell, RunData, checks, show_point, value
 from stackrig.claims.verdict import Verdict, counts
-from stackrig.figures.series import Plot, Series
-from stackrig.figures.tables import Entry, Plain, Shown
+from stackrig.figures.series import Plot
+from stackrig.figures.tables import Plain, Shown
 from stackrig.model.experiment import Artifact
 from stackrig.model.metrics import metric
 from stackrig.model.trial import Trial
 from stackrig.report import words
+from stackrig.report.numbers import anchor, of_plot, of_table
 from stackrig.report.words import short
-
-SIGNS = {"": "", "client": "○", "load": "◐"}
-"""Beside a number that is a lower bound, and why."""
 
 VALIDITY = {
     "client_saturated": "client saturated",
@@ -70,13 +68,13 @@ def artifact_page(
             anchors=anchor,
             interface=interface,
             figure=_figure(artifact, plots, out) if plots else None,
-            shown=[_shown(table) for table in shown],
+            shown=[of_table(table) for table in shown],
             plain=plain,
             limits={mark.limited_by for plot in plots for series in plot.series for mark in series.marks},
             lost=any(
                 mark.interval is None for plot in plots for series in plot.series for mark in series.marks
             ),
-            tables=[_table(plot) for plot in plots if plot.series],
+            tables=[of_plot(plot) for plot in plots if plot.series],
             published=papers.values_on(artifact),
             machine=papers.machine_of(artifact),
             testbed=_testbed(data) if data else list(facts),
@@ -89,11 +87,6 @@ def artifact_page(
             commands=_commands(data) if data else {},
         )
     )
-
-
-def anchor(system: str, point: Point) -> str:
-    """The place on the page where a cell's trials are."""
-    return words.slug("-".join(["trials", system, *(f"{axis}-{setting}" for axis, setting in point)]))
 
 
 # Head -----------------------------------------------------------------------------------------------------
@@ -186,70 +179,6 @@ def _figure(artifact: Artifact, plots: Sequence[Plot], out: Path) -> dict[str, A
         "alt": f"{artifact.title}. Panels: {panels}. The numbers are in the tables below.",
         "width": 896,
         "height": round(896 * (1.9 * rows + 0.75) / 7),
-    }
-
-
-# Tables ---------------------------------------------------------------------------------------------------
-
-
-def _table(plot: Plot) -> dict[str, Any]:
-    rows = []
-    for x in plot.x_values:
-        cells = [_entry(plot, series, x) for series in plot.series]
-        rows.append({"x": show(plot.panel.x, x), "cells": cells})
-    return {
-        "id": plot.panel.id,
-        "title": plot.title,
-        "unit": plot.y.shown_unit or plot.y.unit,
-        "paper": plot.paper,
-        "x": plot.panel.x_label or plot.panel.x.replace("_", " ").capitalize(),
-        "heads": [series.system for series in plot.series],
-        "rows": rows,
-    }
-
-
-def _shown(table: Shown) -> dict[str, Any]:
-    """A table of the artifact's own, each number beside the paper's."""
-    rows = [{"x": row.head, "cells": [_number(entry) for entry in row.entries]} for row in table.rows]
-    heads = [{"name": column.head, "unit": column.unit} for column in table.columns]
-    return {
-        "title": table.title,
-        "first": table.first,
-        "heads": heads,
-        "rows": rows,
-        "paper": table.has_paper,
-    }
-
-
-def _number(entry: Entry) -> dict[str, Any]:
-    found, per = entry.interval, entry.column.per
-    told = {"anchor": anchor(entry.cell.system, entry.cell.point), "paper": entry.printed, "interval": ""}
-    if not entry.there:
-        return told | {"anchor": "", "value": "–", "sign": ""}
-    if found is None:
-        return told | {"value": "✕", "interval": "lost", "sign": ""}
-    if found.known:
-        told["interval"] = f"{short(found.low / per)} – {short(found.high / per)}"
-    bound = metric(entry.column.metric).client_limited == "lower_bound"
-    sign = SIGNS[entry.limited_by] if bound else ""
-    return told | {"value": short(found.value / per), "sign": sign}
-
-
-def _entry(plot: Plot, series: Series, x: object) -> dict[str, Any] | None:
-    mark = next((mark for mark in series.marks if mark.x == x), None)
-    if mark is None:
-        return None
-    link = anchor(series.system, mark.cell.point)
-    if mark.interval is None:
-        return {"anchor": link, "value": "✕", "interval": "lost", "sign": ""}
-    per = plot.shown(series.metric).shown_per
-    found = mark.interval
-    ends = f"{short(found.low / per)} – {short(found.high / per)}" if found.known else ""
-    return {
-        "anchor": link,
-        "value": short(found.value / per),
-        "interval": ends,
-        "sign": SIGNS[mark.limited_by],
     }
 
 

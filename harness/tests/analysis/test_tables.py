@@ -15,7 +15,7 @@ from stackrig import registry
 from stackrig.claims import papers
 from stackrig.claims.records import RunData
 from stackrig.errors import UserError
-from stackrig.figures import reference, series, tables
+from stackrig.figures import draw, reference, series, style, tables
 from stackrig.figures.series import Plot
 from stackrig.model.experiment import Artifact, TableOf
 from stackrig.model.expression import Expression
@@ -188,6 +188,22 @@ def test_a_ratio_is_a_bound_if_either_side_is() -> None:
 
     assert drawn(change=held)["b"].series[0].marks[0].limited_by == "client"
     assert drawn()["b"].series[0].marks[0].limited_by == ""
+
+
+def test_an_axis_of_many_sizes_and_one_of_decades(tmp_path: Path) -> None:
+    plots = series.plots(made("slick-figure-3.1"))
+    figure = draw.draw(plots, [], style.LIGHT)
+    first, second = figure.axes[:2]
+    assert [label.get_text() for label in first.get_xticklabels()] == [
+        "32", "64", "128", "256", "512", "1K", "2K", "4K", "8K", "16K"
+    ]  # fmt: skip
+    assert (first.get_yscale(), second.get_yscale()) == ("log", "linear")
+    low, high = first.get_ylim()
+    assert (low, high) == (10, 10_000)
+    assert first.yaxis.get_major_formatter()(1000, 0) == "1,000"
+    assert any(text.get_text() == "paper" for text in second.texts)
+    assert not any(text.get_text() == "paper" for text in figure.axes[3].texts)
+    assert figure.axes[2].get_xlabel() == "buffer size (bytes)"
 
 
 def test_a_figure_may_have_another_artifacts_experiment() -> None:

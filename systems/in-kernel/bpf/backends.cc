@@ -97,12 +97,10 @@ class Backends::Backend final : public Watched {
   Clock::time_point give_up_at_;
 };
 
-Backends::Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config)
-    : programs_(programs),
-      poller_(poller),
-      counters_(counters),
-      config_(config),
-      slots_(config.most) {}
+Backends::Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config,
+                   std::uint32_t most)
+    : programs_(programs), poller_(poller), counters_(counters), config_(config), slots_(most) {
+}
 
 Backends::~Backends() = default;
 

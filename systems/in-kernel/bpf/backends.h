@@ -23,14 +23,14 @@ namespace stackrig::in_kernel {
 class Backends {
  public:
   struct Config {
-    std::uint32_t most = 1024;
     BufferSizes buffers;
     std::chrono::milliseconds connect_timeout{5000};
     /// A backend that takes nothing of what is to be sent before it is closed is given up then.
     std::chrono::milliseconds drain_timeout{30'000};
   };
 
-  Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config);
+  Backends(Programs& programs, Poller& poller, Counters& counters, const Config& config,
+           std::uint32_t most);
   ~Backends();
   Backends(const Backends&) = delete;
   Backends& operator=(const Backends&) = delete;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -10,10 +11,10 @@ namespace stackrig::in_kernel {
 namespace {
 
 constexpr std::size_t kReadAtOnce = 64 << 10;
-/// So much is read by the loader before it goes for the next end of a frame to give the connection
-/// back: taking it costs some 20 us.
+/// So much of a stream that the programs do not know is read by the loader before it goes for the
+/// next end of a frame to give the connection back: taking it costs some 20 us.
 constexpr std::size_t kOwnAtLeast = 256 << 10;
-constexpr std::chrono::milliseconds kLongestPause{64};
+constexpr std::chrono::milliseconds kLongestPause{16};
 
 }  // namespace
 
@@ -38,10 +39,7 @@ bool Client::open_up() {
 }
 
 void Client::ready(std::uint32_t events) {
-  // The error itself stays where it is: TCP is still to see it (a SO_ERROR read would take it away).
-  // One without EPOLLHUP may be what the parser gave (Programs::stop()), and be gone by now.
-  const bool broken = (events & EPOLLERR) != 0 && !context_.programs.gives_errors();
-  if ((events & EPOLLHUP) != 0 || broken) {
+  if ((events & EPOLLHUP) != 0 || ((events & EPOLLERR) != 0 && is_broken())) {
     ++context_.counters.reset;
     return end();
   }
@@ -49,14 +47,26 @@ void Client::ready(std::uint32_t events) {
   advance();
 }
 
+/// An error may be what the parser gave (Programs::stop()), and be gone by now. It stays where it
+/// is: TCP is still to see it (reading SO_ERROR would take it away).
+bool Client::is_broken() const {
+  pollfd now{.fd = fd(), .events = 0, .revents = 0};
+  return state_ == State::kernel && context_.programs.up(slot_).flow == Programs::Flow::runs &&
+         ::poll(&now, 1, 0) == 1 && (now.revents & POLLERR) != 0;
+}
+
 void Client::advance() {
   if (ended_) return;
   context_.poller.never_call(*this);
   for (;;) {
     switch (step()) {
-      case Next::go_on: pause_ = std::chrono::milliseconds(1); continue;
-      case Next::wait: return;
-      case Next::end: return end();
+      case Next::go_on:
+        pause_ = std::chrono::milliseconds(1);
+        continue;
+      case Next::wait:
+        return;
+      case Next::end:
+        return end();
       case Next::look_later:
         context_.poller.call_at(*this, Clock::now() + pause_);
         pause_ = std::min(pause_ * 2, kLongestPause);
@@ -67,19 +77,24 @@ void Client::advance() {
 
 Client::Next Client::step() {
   switch (state_) {
-    case State::before: return before();
-    case State::kernel: return kernel();
-    case State::ending: return ending();
-    case State::own: return own();
+    case State::before:
+      return before();
+    case State::kernel:
+      return kernel();
+    case State::own:
+      return own();
   }
   return Next::end;
 }
 
 Client::Next Client::before() {
   switch (read_before(size_)) {
-    case Before::waits: return Next::wait;
-    case Before::refused: return Next::end;
-    case Before::done: break;
+    case Before::waits:
+      return Next::wait;
+    case Before::refused:
+      return Next::end;
+    case Before::done:
+      break;
   }
   give_to_programs();
   return Next::go_on;
@@ -99,33 +114,41 @@ void Client::taken() {
 }
 
 Client::Next Client::kernel() {
-  const Programs& programs = context_.programs;
-  if (programs.is_taken(slot_)) {
-    ++context_.counters.taken;
-    if (!context_.programs.stop(slot_, fd())) return Next::end;
-    state_ = State::ending;
-    return Next::go_on;
-  }
-  if (!half_closed_) return Next::wait;
-  // What has come is a frame that was sent on, or the beginning of one; the FIN counts for one.
-  const std::uint64_t received = bytes_received(fd());
-  const bool all_seen = total_ + programs.seen(slot_) + 1 >= received;
-  if (!all_seen || programs.waiting_on_client(slot_, fd()) != 0) return Next::look_later;
-  return programs.is_taken(slot_) ? Next::go_on : Next::end;
+  const Programs::Up up = context_.programs.up(slot_);
+  if (up.flow == Programs::Flow::runs) return half_closed_ ? finish(up) : Next::wait;
+  if (!read_up(up.passed)) return Next::look_later;  // or earlier, when it has come up
+  if (context_.programs.waiting_on_client(slot_, fd()) != 0) return Next::look_later;
+  if (up.flow == Programs::Flow::ended) return take_over();
+  std::size_t need = 0;
+  if (const Next next = handle_all(need); next != Next::go_on) return next;
+  if (!flush()) return Next::look_later;
+  if (!bytes_.empty()) return half_closed_ ? finish(up) : Next::wait;
+  context_.programs.give_back(slot_, up.passed);
+  return Next::go_on;
 }
 
-Client::Next Client::ending() {
-  if (!read_up()) return Next::look_later;  // or earlier, when more has come up
-  if (context_.programs.waiting_on_client(slot_, fd()) != 0) return Next::look_later;
+/// Whether the client, which will send nothing more, has got all that it is due: what has come is
+/// dealt with, or the beginning of a frame. The FIN counts for one.
+Client::Next Client::finish(const Programs::Up& up) {
+  const Programs& programs = context_.programs;
+  const bool all_seen = total_ + programs.seen(slot_) + 1 >= bytes_received(fd());
+  if (!all_seen || programs.waiting_on_client(slot_, fd()) != 0) return Next::look_later;
+  const Programs::Up now = programs.up(slot_);
+  return now.flow == up.flow && now.passed == up.passed ? Next::end : Next::go_on;
+}
+
+Client::Next Client::take_over() {
+  ++context_.counters.taken;
+  // Once there is room, there is nothing that the programs could not do themselves.
+  own_at_least_ = context_.programs.is_congested(slot_) ? 0 : kOwnAtLeast;
+  if (!context_.programs.stop(slot_, fd())) return Next::end;
   total_ += context_.programs.seen(slot_);
-  context_.programs.release(slot_);
   state_ = State::own;
   return Next::go_on;
 }
 
 /// True once all that was passed is read.
-bool Client::read_up() {
-  const std::uint64_t passed = context_.programs.passed(slot_);
+bool Client::read_up(std::uint64_t passed) {
   while (up_read_ < passed) {
     const ssize_t n = bytes_.receive(up_fd_.get(), kReadAtOnce);
     if (n <= 0) return false;
@@ -139,7 +162,7 @@ Client::Next Client::own() {
   if (const Next next = handle_all(need); next != Next::go_on) return next;
   if (!flush()) return Next::look_later;
   if (eof_) return Next::end;
-  const bool enough = own_read_ >= kOwnAtLeast && !kept_;
+  const bool enough = own_read_ >= own_at_least_ && !kept_;
   Next next = Next::wait;
   if (!enough || !bytes_.empty()) next = read_own(enough ? need : kReadAtOnce);
   if (next != Next::wait || kept_ || !bytes_.empty()) return next;

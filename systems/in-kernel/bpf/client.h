@@ -2,8 +2,9 @@
 // A client's connection as the loader sees it.
 //
 //   before   the service reads what leads the stream (echo: the size word)
-//   kernel   the programs have it; the loader has nothing to do
-//   ending   the programs have handed it up: what they had is read, what they sent on is waited for
+//   kernel   the programs have it. What they hand up the loader deals with, and gives the
+//   connection
+//            back; when more has come meanwhile, it takes it over
 //   own      the loader reads it and does the service's work by itself, up to the end of a frame
 //            behind which nothing has come yet, or for a while; then kernel again
 //
@@ -52,7 +53,7 @@ class Client : public Watched {
   void ready(std::uint32_t events) final;
   void due() final { advance(); }
 
-  /// The programs say that they have handed it up.
+  /// The programs say that they have handed it up, or that more has come since.
   void taken();
 
   [[nodiscard]] std::uint32_t slot() const { return slot_; }
@@ -71,7 +72,7 @@ class Client : public Watched {
   void count_read(std::size_t bytes) { total_ += bytes; }
 
  private:
-  enum class State : std::uint8_t { before, kernel, ending, own };
+  enum class State : std::uint8_t { before, kernel, own };
   enum class Next : std::uint8_t { go_on, wait, look_later, end };
 
   /// Events of the way up are this client's.
@@ -88,11 +89,13 @@ class Client : public Watched {
   Next step();
   Next before();
   Next kernel();
-  Next ending();
+  Next take_over();
+  Next finish(const Programs::Up& up);
+  [[nodiscard]] bool is_broken() const;
   Next own();
   Next handle_all(std::size_t& need);
   Next read_own(std::size_t most);
-  bool read_up();
+  bool read_up(std::uint64_t passed);
   void give_to_programs();
   bool open_up();
   void end();
@@ -104,10 +107,11 @@ class Client : public Watched {
   std::uint32_t size_ = 0;
   State state_ = State::before;
   bool half_closed_ = false, eof_ = false, ended_ = false;
-  bool kept_ = false;  ///< the programs do not take it any more
+  bool kept_ = false;                   ///< the programs do not take it any more
   std::chrono::milliseconds pause_{1};  ///< until the next look, where no event will tell
   std::uint64_t total_ = 0;             ///< bytes of the stream before what the programs have
   std::uint64_t up_read_ = 0;           ///< bytes of what the programs passed
+  std::size_t own_at_least_ = 0;        ///< bytes to read before it is given back
   std::size_t own_read_ = 0;            ///< bytes read by the loader since it has the connection
   ByteQueue bytes_;                     ///< read, not taken by handle()
 };

@@ -29,10 +29,14 @@ Client::Step ForwardClient::handle(std::span<const std::byte> bytes) {
     return {Step::Kind::close};
   }
   switch (request.kind) {
-    case thrift::Kind::msg: return forward(request, bytes.first(request.length));
-    case thrift::Kind::connect: return connect(request);
-    case thrift::Kind::close: return close(request);
-    case thrift::Kind::unknown: break;
+    case thrift::Kind::msg:
+      return forward(request, bytes.first(request.length));
+    case thrift::Kind::connect:
+      return connect(request);
+    case thrift::Kind::close:
+      return close(request);
+    case thrift::Kind::unknown:
+      break;
   }
   return request.wants_reply ? send(request) : Step{Step::Kind::took, request.length};
 }
@@ -46,9 +50,14 @@ Client::Step ForwardClient::forward(const thrift::Request& request,
     return took;
   }
   switch (context().programs.detour(*slot, message)) {
-    case Detour::sent: return took;
-    case Detour::full: ++context().counters.parked; return {Step::Kind::park};
-    case Detour::gone: ++context().counters.dropped_gone; break;
+    case Detour::sent:
+      return took;
+    case Detour::full:
+      ++context().counters.parked;
+      return {Step::Kind::park};
+    case Detour::gone:
+      ++context().counters.dropped_gone;
+      break;
   }
   return took;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The forwarder's part in user space (Slick 3.3): connect and close, and every msg that the programs
-// did not send on themselves.
+// The forwarder's part in user space (Slick 3.3): connect and close, and every msg that the
+// programs did not send on themselves.
 #pragma once
 
 #include <optional>

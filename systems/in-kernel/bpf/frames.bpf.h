@@ -15,8 +15,9 @@ static __always_inline struct flow* flow_of(struct __sk_buff* skb, __u32* slot) 
   return bpf_map_lookup_elem(&flows, slot);
 }
 
-/* The verdict on a frame runs at once after the parser has found it, so it is described in its flow;
- * the slot goes with the skb in a field that nothing uses here, which saves a second lookup. */
+/* The verdict on a frame runs at once after the parser has found it, so it is described in its
+ * flow; the slot goes with the skb in a field that nothing uses here, which saves a second lookup.
+ */
 static __always_inline int frame(struct __sk_buff* skb, struct flow* flow, __u32 slot, __u32 kind,
                                  __u32 length) {
   skb->priority = slot;
@@ -37,21 +38,48 @@ static __always_inline int wait_for_more(struct __sk_buff* skb, struct flow* flo
   return 0;
 }
 
-/* Hands a frame, and with it the connection, up to the loader: what follows goes the same way, so
- * that nothing overtakes it.
+static __always_inline void tell(__u32 slot) {
+  bpf_ringbuf_output(&takings, &slot, sizeof slot, BPF_RB_FORCE_WAKEUP);
+}
+
+/* Ends the parser of a connection that was taken, at the end of its last frame: what follows stays
+ * in the receive queue, accounted. False: the loader has just given it back.
  *
- * Not by SK_PASS: tcp_bpf_strp_read_sock() sets copied_seq as if all that was passed before had been
- * read, recvmsg() then moves it too far, and TCP reports no more data until as much has come again
- * (Linux 6.14 to 6.18). What goes to another socket is consumed for good, and copied_seq stays true. */
+ * The parser ends by returning an error. strparser gives the socket that error too: harmless as
+ * long as nobody sends on it, and the loader takes it away (Programs::stop). */
+static __always_inline int end_parser(struct flow* flow, __u32 slot) {
+  const __u64 old = flow->up;
+  if (!(old & FLOW_TAKEN)) return 0;
+  if (old & FLOW_ENDED) return 1; /* asked again in the same run */
+  if (__sync_val_compare_and_swap(&flow->up, old, old | FLOW_ENDED) != old) return 0;
+  tell(slot);
+  return 1;
+}
+
+/* Hands a frame, and with it the connection, up to the loader: what follows is its own, so that
+ * nothing overtakes it.
+ *
+ * Not by SK_PASS: tcp_bpf_strp_read_sock() sets copied_seq as if all that was passed before had
+ * been read, recvmsg() then moves it too far, and TCP reports no more data until as much has come
+ * again (Linux 6.14 to 6.18). What goes to another socket is consumed for good, and copied_seq
+ * stays true. */
 static __always_inline int hand_up(struct __sk_buff* skb, struct flow* flow, __u32 slot,
                                    __u32 reason) {
-  if (!flow->taken) {
-    flow->taken = 1;
-    count(reason, 1);
-    bpf_ringbuf_output(&takings, &slot, sizeof slot, BPF_RB_FORCE_WAKEUP);
+  const __u32 length = flow->length;
+  __u64 old = flow->up;
+  if (!(old & FLOW_TAKEN)) flow->reason = reason;
+  /* The loader gives back what is taken, once; nobody else writes meanwhile. */
+  __u64 found = __sync_val_compare_and_swap(&flow->up, old, (old + length) | FLOW_TAKEN);
+  if (found != old) {
+    flow->reason = reason;
+    old = found;
+    __sync_val_compare_and_swap(&flow->up, old, (old + length) | FLOW_TAKEN);
   }
-  flow->passed += flow->length;
-  count(COUNT_UP_BYTES, flow->length);
+  if (!(old & FLOW_TAKEN)) {
+    count(reason, 1);
+    tell(slot);
+  }
+  count(COUNT_UP_BYTES, length);
   return bpf_sk_redirect_map(skb, &ups, slot, BPF_F_INGRESS);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Slick's echo (3.2.2) and Thrift forwarder (3.3) in the kernel: strparser frames what arrives, the
-// verdict gives each frame to the socket that it is for. The loader attaches one service's programs.
+// verdict gives each frame to the socket that it is for. The loader attaches one service's
+// programs.
 //
 // What the programs do not know, or must not do, goes up to the loader, and the connection with it:
 // the loader goes on where the programs ended, and gives the connection back at the end of a frame.
@@ -20,7 +21,12 @@ int echo_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow || flow->size == 0) return have; /* not one that the loader put there */
-  if (flow->taken) return frame(skb, flow, slot, FRAME_OTHER, have);
+  if (flow->up & FLOW_TAKEN) {
+    /* No error while the worker sends: what was given before fits the send buffer and is gone soon.
+     */
+    if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
+    if (end_parser(flow, slot)) return -TAKEN_ERROR;
+  }
   if (have < flow->size) return wait_for_more(skb, flow, slot, have);
   return frame(skb, flow, slot, FRAME_WHOLE, flow->size);
 }
@@ -30,7 +36,7 @@ int echo_verdict(struct __sk_buff* skb) {
   const __u32 slot = skb->priority;
   struct flow* flow = bpf_map_lookup_elem(&flows, &slot);
   if (!flow) return SK_DROP;
-  if (flow->kind == FRAME_WHOLE) return send_on(skb, flow, slot, &held, slot);
+  if (flow->kind == FRAME_WHOLE) return send_on(skb, flow, slot, &clients, slot);
   return hand_up(skb, flow, slot,
                  flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
 }
@@ -42,10 +48,7 @@ int forward_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow) return have; /* not one that the loader put there */
-  /* Ends the parser where the last frame ended: what follows stays in the receive queue, accounted.
-   * It also gives the socket an error, which is harmless as long as nobody sends on it (the echo
-   * does). The loader takes that error away (Programs::stop). */
-  if (flow->taken) return -TAKEN_ERROR;
+  if ((flow->up & FLOW_TAKEN) && end_parser(flow, slot)) return -TAKEN_ERROR;
   struct msg_head head;
   const __u32 total = msg_length(skb, offset, have, &head);
   if (total == MSG_NOT) return frame(skb, flow, slot, FRAME_OTHER, have);
@@ -80,7 +83,8 @@ int detour_verdict(struct __sk_buff* skb) {
   struct outlet* out = bpf_map_lookup_elem(&outlets, &slot);
   detour_result = DETOUR_GONE;
   if (!out) return SK_DROP;
-  /* At half of what a verdict takes for full: there is room again when connections are given back. */
+  /* At half of what a verdict takes for full: there is room again when connections are given back.
+   */
   if (!may_give(out, &backends, slot, 2)) {
     detour_result = DETOUR_FULL;
     return SK_DROP;

@@ -4,6 +4,8 @@
 
 #include <linux/types.h>
 
+#include "outlet.h"
+
 enum {
   /* A thrift msg beyond this is malformed here; 64 KiB of payload fit. */
   MOST_MESSAGE = 65536 + 1024,
@@ -13,11 +15,11 @@ enum {
   TAKEN_ERROR = 117, /* EUCLEAN: nothing in TCP gives it */
 };
 
-/* A client's connection. A slot is the same in `flows`, `clients`, `held`, `ups` and (echo)
+/* A client's connection. A slot is the same in `flows`, `clients`, `ups` and (echo)
  * `outlets`. The stream parser and the verdict program of one connection never run at once. */
 struct flow {
   __u32 size;   /* of a buffer, in bytes (echo). Loader, before the socket is in the map */
-  __u32 taken;  /* 1: all that comes goes up. Verdict program; the loader, once that is stopped */
+  __u32 reason; /* COUNT_TAKEN_: why it was taken. Verdict program */
   __u32 kind;   /* FRAME_: what the parser found, for the verdict on it, as the next two */
   __u32 length; /* of the frame */
   __u32 key;    /* network byte order */
@@ -25,19 +27,14 @@ struct flow {
   __u32 held;   /* bytes of the frame under way */
   __u32 unused;
   __u64 framed; /* bytes of all frames */
-  __u64 passed; /* bytes that went up. Verdict program */
+  __u64 up;     /* FLOW_; by compare and swap only */
   __u64 unused_too[2];
 };
 
-/* A socket that frames are sent on: backends by slot (forward), clients by slot (echo). */
-struct outlet {
-  __u64 queued;         /* bytes given to it. BPF programs, on any core */
-  __u64 queued_frames;  /* the same in frames */
-  __u64 written;        /* of `queued`, what its TCP had when last looked. BPF programs */
-  __u64 written_frames; /* the same of `queued_frames` */
-  __u64 base;           /* what its TCP counted before. Loader, before the socket is in the map */
-  __u64 unused[3];
-};
+/* In `up`: how a connection stands, and how many bytes were handed up. */
+#define FLOW_TAKEN (1ULL << 63) /* set by the verdict program, taken off by the loader */
+#define FLOW_ENDED (1ULL << 62) /* set by the parser: it has ended itself */
+#define FLOW_PASSED (FLOW_ENDED - 1)
 
 /* Of the per-CPU counters. */
 enum {

@@ -21,7 +21,8 @@ struct Words {
   Server::Config server;
   std::string service;
   std::string log_level = "warn";
-  int receive_kib = 256, send_kib = 1024, backend_send_kib = 4096;
+  int receive_kib = 256, send_kib = 2048, backend_send_kib = 4096;
+  std::uint32_t waiting_kib = 1024;
 };
 
 void add_words(CLI::App& app, Words& w) {
@@ -30,10 +31,10 @@ void add_words(CLI::App& app, Words& w) {
                  "messages go to the backend of their key (3.3)")
       ->type_name("echo|forward")
       ->required();
-  app.add_option("--max-connections", w.server.most_clients, "Clients at a time")
+  app.add_option("--max-connections", w.server.programs.clients, "Clients at a time")
       ->check(CLI::Range(1U, 1U << 20))
       ->capture_default_str();
-  app.add_option("--max-backends", w.server.backends.most, "Backends at a time (forward)")
+  app.add_option("--max-backends", w.server.programs.backends, "Backends at a time (forward)")
       ->check(CLI::Range(1U, 1U << 20))
       ->capture_default_str();
   app.add_option("--receive-buffer-kib", w.receive_kib,
@@ -46,6 +47,13 @@ void add_words(CLI::App& app, Words& w) {
   app.add_option("--backend-send-buffer-kib", w.backend_send_kib, "Towards a backend (forward)")
       ->check(CLI::Range(64, 65536))
       ->capture_default_str();
+  app.add_option("--waiting-kib", w.waiting_kib,
+                 "What waits for a socket's send buffer before those who send more are slowed down")
+      ->check(CLI::Range(64U, 65536U))
+      ->capture_default_str();
+  app.add_option("--waiting-frames", w.server.programs.waiting_frames, "The same in frames")
+      ->check(CLI::Range(16U, 1U << 20))
+      ->capture_default_str();
   app.add_option("--log-level", w.log_level, "trace, debug, info, warn, error or off")
       ->type_name("LEVEL")
       ->capture_default_str();
@@ -57,7 +65,8 @@ void check_words(Words& w) {
     throw runtime::UsageError("--service: there is no '" + w.service + "'; " +
                               runtime::nearest(w.service, services));
   }
-  w.server.service = w.service == services[0] ? Service::echo : Service::forward;
+  w.server.programs.service = w.service == services[0] ? Service::echo : Service::forward;
+  w.server.programs.waiting_bytes = w.waiting_kib << 10;
   w.server.buffers = {.receive = w.receive_kib << 10, .send = w.send_kib << 10};
   w.server.backends.buffers = {.receive = 64 << 10, .send = w.backend_send_kib << 10};
 }

@@ -52,21 +52,20 @@ struct Programs::Skeleton {
   ~Skeleton() { in_kernel_bpf__destroy(bpf); }
 };
 
-Programs::Programs(Service service, std::uint32_t clients, std::uint32_t backends)
+Programs::Programs(const Config& config)
     : skeleton_(std::make_unique<Skeleton>()),
-      flow_count_(clients),
-      outlet_count_(service == Service::echo ? clients : backends),
-      echo_(service == Service::echo),
-      cookies_(clients) {
+      flow_count_(config.clients),
+      outlet_count_(config.service == Service::echo ? config.clients : config.backends),
+      echo_(config.service == Service::echo),
+      cookies_(config.clients) {
+  const std::uint32_t clients = config.clients, backends = config.backends;
   skeleton_->bpf = in_kernel_bpf__open();
   in_kernel_bpf* const bpf = skeleton_->bpf;
   if (bpf == nullptr) refuse("the programs cannot be opened", errno);
-  // A client of the echo has itself to blame for what waits; a backend is many clients' (20 sinks in
-  // the paper), and the way up costs them all.
-  bpf->rodata->most_waiting_bytes = echo_ ? 256 << 10 : 4 << 20;
-  bpf->rodata->most_waiting_frames = echo_ ? 1024 : 16384;
+  bpf->rodata->most_waiting_bytes = config.waiting_bytes;
+  bpf->rodata->most_waiting_frames = config.waiting_frames;
+  bpf->rodata->until_acknowledged = echo_ ? 1 : 0;
   bpf_map__set_max_entries(bpf->maps.clients, clients);
-  bpf_map__set_max_entries(bpf->maps.held, clients);
   bpf_map__set_max_entries(bpf->maps.ups, clients);
   bpf_map__set_max_entries(bpf->maps.slots, clients);
   bpf_map__set_max_entries(bpf->maps.flows, flow_count_);
@@ -154,7 +153,7 @@ bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
   cookies_[slot] = cookie_of(fd);
   const int slots = bpf_map__fd(maps.slots);
   if (bpf_map_update_elem(slots, &cookies_[slot], &slot, BPF_ANY) != 0 ||
-      !put(maps.held, slot, fd) || !put(maps.clients, slot, fd)) {
+      !put(maps.clients, slot, fd)) {
     const int error = errno;
     release(slot);
     errno = error;
@@ -166,17 +165,26 @@ bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
   return true;
 }
 
-bool Programs::is_taken(std::uint32_t slot) const {
-  return std::atomic_ref<__u32>(flows_[slot].taken).load(std::memory_order_acquire) != 0;
+Programs::Up Programs::up(std::uint32_t slot) const {
+  const std::uint64_t word = load(flows_[slot].up);
+  const Flow flow = (word & FLOW_ENDED) != 0   ? Flow::ended
+                    : (word & FLOW_TAKEN) != 0 ? Flow::taken
+                                               : Flow::runs;
+  return {flow, word & FLOW_PASSED};
 }
 
-/// A parser may be at work (kstrp) while this runs, and drops what it finds when the socket has no
-/// psock any more. So the socket leaves `clients` first, which stops the parser but keeps the psock
-/// for the sake of `held`; then whoever has the socket's lock is waited for.
+bool Programs::give_back(std::uint32_t slot, std::uint64_t passed) {
+  __u64 expected = passed | FLOW_TAKEN;
+  return std::atomic_ref<__u64>(flows_[slot].up)
+      .compare_exchange_strong(expected, passed, std::memory_order_acq_rel);
+}
+
+/// Taking a socket out of `clients` takes the parser from under a run of it that is under way
+/// (kstrp does not hold what that takes), and bytes are lost. So the parser has ended itself
+/// before, and the end of its last run is waited for.
 bool Programs::stop(std::uint32_t slot, int fd) {
-  bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.clients), &slot);
   bytes_received(fd);
-  if (echo_) return true;
+  release(slot);
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -184,7 +192,7 @@ bool Programs::stop(std::uint32_t slot, int fd) {
 }
 
 void Programs::release(std::uint32_t slot) {
-  bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.held), &slot);
+  bpf_map_delete_elem(bpf_map__fd(skeleton_->bpf->maps.clients), &slot);
   forget(slot);
 }
 
@@ -204,10 +212,6 @@ void Programs::forget(std::uint32_t slot) {
 
 std::uint64_t Programs::seen(std::uint32_t slot) const {
   return load(flows_[slot].framed) + flows_[slot].held;
-}
-
-std::uint64_t Programs::passed(std::uint32_t slot) const {
-  return load(flows_[slot].passed);
 }
 
 bool Programs::add_backend(std::uint32_t slot, int fd) {
@@ -235,9 +239,12 @@ Detour Programs::detour(std::uint32_t slot, std::span<const std::byte> frame) {
   shared->detour_result = DETOUR_NOTHING;
   if (::send(detour_in_.get(), frame.data(), frame.size(), MSG_NOSIGNAL) < 0) return Detour::full;
   switch (*static_cast<volatile __u32*>(&shared->detour_result)) {
-    case DETOUR_SENT: return Detour::sent;
-    case DETOUR_FULL: return Detour::full;
-    default: return Detour::gone;
+    case DETOUR_SENT:
+      return Detour::sent;
+    case DETOUR_FULL:
+      return Detour::full;
+    default:
+      return Detour::gone;
   }
 }
 

@@ -31,8 +31,14 @@ enum class Detour : std::uint8_t {
 
 class Programs {
  public:
+  struct Config {
+    Service service = Service::echo;
+    std::uint32_t clients = 16384, backends = 1024;
+    /// What may wait before an outlet's TCP until the connections that bring more are handed up.
+    std::uint32_t waiting_bytes = 1 << 20, waiting_frames = 4096;
+  };
   /// Throws runtime::UsageError where the kernel does not take them.
-  Programs(Service service, std::uint32_t clients, std::uint32_t backends);
+  explicit Programs(const Config& config);
   ~Programs();
   Programs(const Programs&) = delete;
   Programs& operator=(const Programs&) = delete;
@@ -45,33 +51,42 @@ class Programs {
   /// nobody else may read it, nor write to it (echo). `size` of a buffer (echo). False where the
   /// kernel refuses, as it does for a connection that has ended; errno says why.
   bool add_client(std::uint32_t slot, int fd, std::uint32_t size);
-  /// Whether the programs have handed the connection up.
-  [[nodiscard]] bool is_taken(std::uint32_t slot) const;
-  /// Readable when connections have been handed up.
+  enum class Flow : std::uint8_t {
+    runs,   ///< with the programs
+    taken,  ///< handed up: what was passed is the loader's, and what follows will not be sent on
+    ended,  ///< handed up, and more has come: that stays in the receive queue
+  };
+  struct Up {
+    Flow flow;
+    std::uint64_t passed;  ///< bytes handed up since add_client()
+  };
+  [[nodiscard]] Up up(std::uint32_t slot) const;
+  /// Gives a connection that was taken back, if nothing but `passed` bytes has come up and it has
+  /// not ended.
+  bool give_back(std::uint32_t slot, std::uint64_t passed);
+  /// Of one that was taken: whether that was for want of room only.
+  [[nodiscard]] bool is_congested(std::uint32_t slot) const {
+    return flows_[slot].reason == COUNT_TAKEN_CONGESTED;
+  }
+  /// Readable when connections have been taken or have ended.
   [[nodiscard]] int taken_fd() const;
   /// Their slots, since the last call. One may be missing in a rush: its way up tells too.
   std::vector<std::uint32_t> taken();
-  /// The programs get nothing of what comes from now on. What they had is counted: passed() is
-  /// final. The socket cannot be read yet. False where the connection is broken.
+  /// Makes one that has ended an ordinary socket; nothing may wait to be sent on it (echo). False
+  /// where the connection is broken.
   bool stop(std::uint32_t slot, int fd);
-  /// Whether a connection that was handed up has an error until stop().
-  [[nodiscard]] bool gives_errors() const { return !echo_; }
-  /// After stop(), and when nothing waits to be sent on it (echo): the socket is an ordinary one.
-  void release(std::uint32_t slot);
   /// Before the socket is closed, wherever it stands.
   void forget(std::uint32_t slot);
   /// Bytes that the programs have seen since add_client(), those of a part of a frame too.
   [[nodiscard]] std::uint64_t seen(std::uint32_t slot) const;
-  /// Bytes handed up since add_client().
-  [[nodiscard]] std::uint64_t passed(std::uint32_t slot) const;
 
   bool add_backend(std::uint32_t slot, int fd);
   void remove_backend(std::uint32_t slot);
   bool route(std::int32_t key, std::uint32_t slot);
   void unroute(std::int32_t key);
 
-  /// Appends a frame to what backend `slot` sends, behind all that it was given before: nothing else
-  /// may write to such a socket, or it would do so in the midst of a frame.
+  /// Appends a frame to what backend `slot` sends, behind all that it was given before: nothing
+  /// else may write to such a socket, or it would do so in the midst of a frame.
   Detour detour(std::uint32_t slot, std::span<const std::byte> frame);
 
   /// Bytes given to an outlet that its TCP (`fd`) has not taken yet.
@@ -87,6 +102,7 @@ class Programs {
 
  private:
   struct Skeleton;
+  void release(std::uint32_t slot);
   static int on_taken(void* self, void* slot, std::size_t size);
   void map_tables();
   void attach();
@@ -98,7 +114,7 @@ class Programs {
   std::uint32_t flow_count_, outlet_count_;
   bool echo_;
   std::vector<std::uint64_t> cookies_;  ///< of clients, by slot
-  flow* flows_ = nullptr;  ///< mapped, as the next
+  flow* flows_ = nullptr;               ///< mapped, as the next
   outlet* outlets_ = nullptr;
   Fd detour_in_, detour_out_;
   ring_buffer* ring_ = nullptr;

@@ -60,16 +60,17 @@ class Server::Takings final : public Watched {
 
 Server::Server(const Config& config, std::vector<Fd> listeners, telemetry::Page& page)
     : config_(config),
-      programs_(config.service, config.most_clients, config.backends.most),
-      telemetry_(page, config.service),
-      backends_(programs_, poller_, telemetry_.counters(), config.backends),
-      slots_(config.most_clients),
+      programs_(config.programs),
+      telemetry_(page, config.programs.service),
+      backends_(programs_, poller_, telemetry_.counters(), config.backends,
+                config.programs.backends),
+      slots_(config.programs.clients),
       context_{programs_, poller_, telemetry_.counters(),
                [this](Client& client) {
                  slots_.give_back(client.slot(), Clock::now());
                  poller_.retire(std::move(clients_[client.slot()]));
                }},
-      clients_(config.most_clients),
+      clients_(config.programs.clients),
       takings_(std::make_unique<Takings>(*this)) {
   for (Fd& fd : listeners) listeners_.push_back(std::make_unique<Listener>(*this, std::move(fd)));
 }
@@ -101,7 +102,7 @@ void Server::accepted(Fd fd) {
   }
   ++counters.accepted;
   std::unique_ptr<Client> made;
-  if (config_.service == Service::echo) {
+  if (config_.programs.service == Service::echo) {
     made = std::make_unique<EchoClient>(context_, std::move(fd), *slot);
   } else {
     made = std::make_unique<ForwardClient>(context_, backends_, std::move(fd), *slot);

@@ -15,14 +15,13 @@ namespace stackrig::in_kernel {
 class Server {
  public:
   struct Config {
-    Service service = Service::echo;
-    std::uint32_t most_clients = 16384;
+    Programs::Config programs;
     BufferSizes buffers;
     Backends::Config backends;
   };
 
-  /// Serves on `listeners`, which are non-blocking. Throws runtime::UsageError where the kernel does
-  /// not take the programs.
+  /// Serves on `listeners`, which are non-blocking. Throws runtime::UsageError where the kernel
+  /// does not take the programs.
   Server(const Config& config, std::vector<Fd> listeners, telemetry::Page& page);
   ~Server();
   Server(const Server&) = delete;

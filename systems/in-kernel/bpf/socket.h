@@ -23,8 +23,8 @@ void set_buffers(int fd, const BufferSizes& sizes);
 /// acknowledgements arrive, never too many. None where it cannot be asked.
 std::optional<std::uint64_t> bytes_written(int fd);
 
-/// Sequence numbers that the peer has used for data and, where it came, a FIN; those in order. Waits
-/// for whoever works on the socket.
+/// Sequence numbers that the peer has used for data and, where it came, a FIN; those in order.
+/// Waits for whoever works on the socket.
 std::uint64_t bytes_received(int fd);
 
 std::uint64_t cookie_of(int fd);

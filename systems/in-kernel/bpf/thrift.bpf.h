@@ -12,9 +12,9 @@
 
 enum {
   MSG_HEAD = 29,
-  MSG_AROUND = 30,   /* bytes besides the payload */
-  MSG_NOT = ~0U,     /* not that form, or longer than MOST_MESSAGE */
-  MSG_PARTIAL = 0U,  /* may become one */
+  MSG_AROUND = 30,  /* bytes besides the payload */
+  MSG_NOT = ~0U,    /* not that form, or longer than MOST_MESSAGE */
+  MSG_PARTIAL = 0U, /* may become one */
 };
 
 struct msg_head {
@@ -41,10 +41,10 @@ static __always_inline int is_msg_head(const struct msg_head* h) {
 
 /* Of a head of which `have` bytes are there: whether they are as they must be. */
 static __always_inline int may_be_msg(struct __sk_buff* skb, __u32 offset, __u32 have) {
-  static const __u8 wanted[MSG_HEAD] = {0x80, 1, 0, 4,  0, 0, 0, 3, 'm', 's', 'g', 0, 0, 0, 0,
-                                        8,    0, 1, 0,  0, 0, 0, 11, 0,  2};
-  static const __u8 matters[MSG_HEAD] = {1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0,
-                                         1, 1, 1, 0, 0, 0, 0, 1, 1, 1};
+  static const __u8 wanted[MSG_HEAD] = {0x80, 1, 0, 4, 0, 0, 0, 3, 'm', 's', 'g', 0, 0,
+                                        0,    0, 8, 0, 1, 0, 0, 0, 0,   11,  0,   2};
+  static const __u8 matters[MSG_HEAD] = {1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0,
+                                         0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1};
   for (__u32 i = 0; i < MSG_HEAD; ++i) {
     __u8 byte;
     if (i >= have) return 1;
@@ -55,7 +55,8 @@ static __always_inline int may_be_msg(struct __sk_buff* skb, __u32 offset, __u32
   return 1;
 }
 
-/* Bytes of the msg that begins at `offset`, of which `have` bytes are there; MSG_NOT, MSG_PARTIAL. */
+/* Bytes of the msg that begins at `offset`, of which `have` bytes are there; MSG_NOT, MSG_PARTIAL.
+ */
 static __always_inline __u32 msg_length(struct __sk_buff* skb, __u32 offset, __u32 have,
                                         struct msg_head* head) {
   if (have < MSG_HEAD) return may_be_msg(skb, offset, have) ? MSG_PARTIAL : MSG_NOT;

@@ -16,6 +16,7 @@
 #include <concepts>
 #include <cstdint>
 #include <span>
+#include <thread>
 
 #include "nmio/clock.h"
 #include "nmio/packet.h"
@@ -28,6 +29,8 @@ struct LoopConfig {
   enum class Idle : std::uint8_t {
     spin,      ///< look again at once, for ever
     adaptive,  ///< look again for spin_for, then block until a packet or the next deadline
+    yield,     ///< look again when whoever else wants the core has had it: a core that never sleeps
+               ///< and still lets a NAPI thread on it bring its packets
   };
   Idle idle = Idle::adaptive;
   Time spin_for = 50 * kMicrosecond;
@@ -140,6 +143,11 @@ class Loop {
   }
 
   void idle(Time now) {
+    if (config_.idle == LoopConfig::Idle::yield) {
+      std::this_thread::yield();
+      account(false);
+      return;
+    }
     if (config_.idle == LoopConfig::Idle::spin || now - idle_since_ < config_.spin_for) return;
     // A stop that came between the check and here is seen after at most kLongestBlock.
     const Time deadline = std::min(next_deadline(), now + kLongestBlock);

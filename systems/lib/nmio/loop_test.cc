@@ -152,7 +152,7 @@ struct CountedIdle {
   [[nodiscard]] Time next_deadline() const { return deadline; }
 };
 
-TEST_F(LoopTest, AdaptiveBlocksOnceItHasSpunAndSpinNeverDoes) {
+TEST_F(LoopTest, AdaptiveBlocksOnceItHasSpunAndTheOthersNeverDo) {
   std::atomic<bool> stop = false;
   config.spin_for = 0;
   CountedIdle idle{stop, 10};
@@ -163,12 +163,14 @@ TEST_F(LoopTest, AdaptiveBlocksOnceItHasSpunAndSpinNeverDoes) {
   EXPECT_EQ(queue.waits.front(), deadline);
   EXPECT_EQ(counters.wakeups, queue.waits.size());
 
-  queue.waits.clear();
-  config.idle = LoopConfig::Idle::spin;
-  stop = false;
-  CountedIdle again{stop, 1000};
-  run(queue, batch, again, config, counters, stop);
-  EXPECT_TRUE(queue.waits.empty());
+  for (const LoopConfig::Idle never : {LoopConfig::Idle::spin, LoopConfig::Idle::yield}) {
+    queue.waits.clear();
+    config.idle = never;
+    stop = false;
+    CountedIdle again{stop, 1000};
+    run(queue, batch, again, config, counters, stop);
+    EXPECT_TRUE(queue.waits.empty());
+  }
 }
 
 TEST_F(LoopTest, CyclesAreBusyOrIdleAndNoneIsLeftOut) {

@@ -76,10 +76,19 @@ void add_microseconds(CLI::App& app, const char* name, nmio::Time& out, const ch
 }
 
 void add_loop_options(CLI::App& app, Options& o) {
-  add_read(app, "--idle", "spin, or adaptive: spin for a while, then block",
+  add_read(app, "--idle",
+           "spin; yield: spin, but let others of the core go first; or adaptive: spin for a while, "
+           "then block",
            [&o](const std::string& v) {
-             if (v != "spin" && v != "adaptive") refuse("--idle", v, "spin or adaptive");
-             o.loop.idle = v == "spin" ? LoopConfig::Idle::spin : LoopConfig::Idle::adaptive;
+             if (v == "spin") {
+               o.loop.idle = LoopConfig::Idle::spin;
+             } else if (v == "yield") {
+               o.loop.idle = LoopConfig::Idle::yield;
+             } else if (v == "adaptive") {
+               o.loop.idle = LoopConfig::Idle::adaptive;
+             } else {
+               refuse("--idle", v, "spin, yield or adaptive");
+             }
            })
       ->type_name("POLICY")
       ->default_str("adaptive");

@@ -80,7 +80,7 @@ TEST(Options, AnUnknownWordIsAnsweredWithTheNearest) {
 TEST(Options, BadValuesAreNamed) {
   EXPECT_THAT(refusal({"--address", "10.0.0.256"}), HasSubstr("'10.0.0.256'"));
   EXPECT_THAT(refusal({"--gateway", "x"}), HasSubstr("--gateway"));
-  EXPECT_THAT(refusal({"--idle", "sleep"}), HasSubstr("spin or adaptive"));
+  EXPECT_THAT(refusal({"--idle", "sleep"}), HasSubstr("spin, yield or adaptive"));
   EXPECT_THAT(refusal({"--burst", "0"}), HasSubstr("--burst"));
   EXPECT_THAT(refusal({"--burst", "257"}), HasSubstr("--burst"));
   EXPECT_THAT(refusal({"--core", "-1"}), HasSubstr("--core"));

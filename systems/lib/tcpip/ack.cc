@@ -54,7 +54,10 @@ bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
 }
 
 void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
-  const bool newer = seq_lt(t.snd_wl1, s.seq) || (t.snd_wl1 == s.seq && seq_le(t.snd_wl2, s.ack));
+  // An ACK that moves on is newer whatever its number: a reordered one brings a window that is
+  // smaller by what it acknowledges, and the old one would reach beyond what the peer offered.
+  const bool newer = seq_gt(s.ack, t.snd_una) || seq_lt(t.snd_wl1, s.seq) ||
+                     (t.snd_wl1 == s.seq && seq_le(t.snd_wl2, s.ack));
   if (t.timer_kind == TimerKind::persist) t.retransmits = 0;  // the peer answers its probes
   if (!newer) return;
   const std::uint32_t window = std::uint32_t{s.window} << t.snd_wscale;

@@ -39,11 +39,13 @@ void Stack::Impl::output(Tcb& t) {
     const std::uint64_t rest_of_write = from.write->bytes - from.at;
     auto limit =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(rest_of_write, window - offset));
-    if (!worth_sending(t, limit, rest_of_write, rest)) {
+    if (!worth_sending(t, limit, rest_of_write)) {
       blocked(t);
       return;
     }
-    if (limit > t.mss && limit < rest_of_write) limit -= limit % t.mss;  // whole segments only
+    const bool nagle = config.nagle && !t.has(kFinQueued | kForceSmall);
+    // Whole segments only, where the rest of them waits for its turn.
+    if (limit > t.mss && (nagle || limit < rest_of_write)) limit -= limit % t.mss;
     if (send_range(t, from, offset, limit, true) == 0) {
       if (!t.has(kNotReady)) t.flags |= kOutput;  // no room or no buffer: poll_output() tries again
       return;
@@ -72,11 +74,11 @@ void Stack::Impl::on_idle(Tcb& t) {
 }
 
 // The sender's side of the silly window syndrome (RFC 9293 3.8.6.2.1), and Nagle's rule.
-bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write,
-                                std::uint64_t rest_of_all) const {
+bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit,
+                                std::uint64_t rest_of_write) const {
   if (limit >= t.mss || t.has(kForceSmall)) return true;
   if (limit == rest_of_write) {
-    return !config.nagle || limit != rest_of_all || t.has(kFinQueued) || t.outstanding() == 0;
+    return !config.nagle || t.has(kFinQueued) || t.outstanding() == 0;
   }
   return limit >= t.max_snd_wnd / 2;
 }

@@ -259,8 +259,7 @@ struct Stack::Impl {
 
   // --- egress.cc ---
   void output(Tcb& t);
-  bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write,
-                     std::uint64_t rest_of_all) const;
+  bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write) const;
   [[nodiscard]] std::uint32_t send_window(const Tcb& t, std::uint32_t offset) const;
   void on_idle(Tcb& t);
   void blocked(Tcb& t);

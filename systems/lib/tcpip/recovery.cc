@@ -28,13 +28,13 @@ bool Stack::Impl::send_lost(Tcb& t) {
     const auto data =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(allowed, t.queued - offset));
     const std::uint64_t waits = t.flags & kNotReady;
+    t.flags &= ~kNotReady;
     const std::uint32_t sent = send_range(t, place_of(t, offset), offset, data, true);
+    const bool not_ready = t.has(kNotReady);
+    t.flags = (t.flags & ~kNotReady) | waits;
     if (sent == 0) {
-      if (!t.has(kNotReady) || waits != 0) {
-        t.flags |= kOutput;  // no room or no buffer: poll_output() tries again
-      } else {
-        t.flags = (t.flags & ~kNotReady) | kLostNotReady;
-      }
+      // No room or no buffer: poll_output() tries again.
+      t.flags |= not_ready ? kLostNotReady : kOutput;
       return false;
     }
     i = t.sent_first;

@@ -18,7 +18,7 @@ void store32(std::byte* p, std::uint32_t v) {
 
 // [from, to) is held now: its block comes first, joined with those that it touches.
 void Stack::Impl::note_held(Tcb& t, Seq from, Seq to) {
-  if (!t.has(kSackOn)) return;
+  if (!t.has(kSackOn) || from == to) return;  // a FIN alone is no byte
   Extra& x = extra(t);
   wire::SackBlock first{from, to};
   unsigned kept = 0;

@@ -222,7 +222,7 @@ void Stack::tcp_resume(Tcb& t, Time now) {
 void Stack::tcp_output(Tcb& t, Time now) {
   impl_->set_time(now);
   if (t.has(kDead)) return;
-  t.flags &= ~kNotReady;
+  t.flags &= ~(kNotReady | kLostNotReady);
   impl_->touched(t);
 }
 

@@ -9,7 +9,9 @@ namespace stackrig::tcpip {
 
 // The control block goes; an entry takes its place in the table.
 void Stack::Impl::enter_time_wait(Tcb& t) {
-  send_ack(t);  // of the peer's FIN; where it cannot go, the FIN comes again and the entry answers
+  // Of the peer's FIN, unless that was acknowledged before (CLOSING). Where it cannot go, the FIN
+  // comes again and the entry answers.
+  if (t.has(kAckNow)) send_ack(t);
   bool recycled;
   const std::uint32_t place = time_wait.push(table, recycled);
   if (recycled) ++c->time_wait_recycled;

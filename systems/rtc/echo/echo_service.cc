@@ -63,6 +63,7 @@ std::size_t EchoService::take(Connection& c, std::span<const std::byte> bytes) {
       return all;
     }
   }
+  if (bytes.size() > c.out.room()) c.out.widen(pool_, kMostPending);
   const std::size_t fits = std::min<std::uint64_t>(bytes.size(), c.out.room());
   if (fits != 0) take_buffers(c, bytes.first(fits));
   if (fits == bytes.size()) return all;

@@ -4,8 +4,8 @@
 // is whole. All buffers that a burst of packets completes for a connection leave in one write.
 //
 // Bounded: a connection has memory for two of its buffers, set aside when it says their size; where
-// there is none, it is closed. While that much is not acknowledged, it is not read from, and the
-// window closes.
+// there is none, it is closed. It may have more while there is plenty. While all that is not
+// acknowledged, it is not read from, and the window closes.
 //
 // Thread: the queue's. Time is an argument.
 #pragma once
@@ -54,8 +54,10 @@ class EchoService final : public Service, public StreamServer<EchoService, EchoC
   friend class tcpip::ConnectionServer<EchoService, EchoConnection>;
   friend class StreamServer<EchoService, EchoConnection>;
   using Connection = EchoConnection;
-  /// What a connection may have pending, if its buffers are smaller than half of it.
-  static constexpr std::uint64_t kLeastPending = std::uint64_t{3} * SendPool::kBlockBytes;
+  /// What a connection may have pending for certain, if its buffers are smaller than half of it,
+  /// and where there is memory enough.
+  static constexpr std::uint64_t kLeastPending = std::uint64_t{3} * SendPool::kBlockBytes,
+                                 kMostPending = 256U << 10;
 
   std::size_t take(Connection& c, std::span<const std::byte> bytes);
   bool start(Connection& c);

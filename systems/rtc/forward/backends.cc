@@ -122,7 +122,7 @@ void Backends::flush() {
 void Backends::sent(void* app, tcpip::Tcb& tcb, std::uint64_t /*cookie*/) {
   Backends& s = self(app);
   Backend& b = s.backends_[tcpip::user(tcb)];
-  b.out.acknowledged();
+  b.out.acknowledged(s.pool_);
   if (b.out.waiting() != 0 && !b.listed) {
     b.listed = true;
     s.to_flush_.push_back(s.index_of(b));

@@ -112,7 +112,10 @@ TEST(Forward, MalformedEndsItsConnectionAndNothingElse) {
   bad.push_back(connect_reply(0));
   for (std::size_t i = 0; i < bad.size(); ++i) {
     Client& c = w.connect();
-    c.send(whole + bad[i] + whole);
+    std::string said = whole;
+    said += bad[i];
+    said += whole;
+    c.send(said);
     w.run(100 * kMillisecond);
     EXPECT_TRUE(c.was_reset()) << i;
     EXPECT_EQ(w.service->counters().malformed, i + 1);
@@ -275,6 +278,7 @@ TEST(Forward, ManyConnectionsComeAndGo) {
   std::size_t bytes = 0;
   for (int round = 0; round < 10; ++round) {
     std::vector<Client*> all;
+    all.reserve(100);
     for (int i = 0; i < 100; ++i) all.push_back(&w.connect(0));  // 63 find a place
     w.run(100 * kMillisecond);
     for (Client* c : all) {
