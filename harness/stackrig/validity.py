@@ -38,7 +38,7 @@ def judge(
     lossy: bool = False,
 ) -> Validity:
     """`passes_on`: what the server sends is what it was sent, as an echo's and a forwarder's is. `lossy`: the delay
-    box loses or delays, so that more is sent than arrives."""
+    box loses or delays, or a flood is answered too, so that more is sent than arrives at the clients."""
     return Validity(
         client_saturated=client_saturated(metrics, load),
         offered_met=offered_met(load),
@@ -96,7 +96,7 @@ def counters_agree(metrics: dict[str, Metric], passes_on: bool = False, lossy: b
         sent = "sent" if way == "tx" else "received"
         told.append(f"NIC {sent} {nic.value:.4g} B/s, with all headers {most:.4g} at most")
     if lossy:
-        told.append("what is lost on the way is sent again, so that only the least is checked")
+        told.append("what is lost is sent again and floods are answered, so that only the least is checked")
     return Check(value=holds, evidence=f"bodies {least:.4g} B/s; {'; '.join(told)}")
 
 

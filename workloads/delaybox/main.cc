@@ -2,6 +2,7 @@
 // delaybox: stands between two ports and holds, loses, reorders and paces what passes (thesis 4.4,
 // Figure 4.11). See docs/delaybox.md.
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -23,6 +24,8 @@ namespace {
 using runtime::UsageError;
 
 constexpr Time kLongestBlock = 100 * nmio::kMillisecond;
+/// The kernel lets a sleeper sleep 50 us longer than it asked for, unless told otherwise.
+constexpr unsigned long kTimerSlack = 1;
 
 struct Words {
   runtime::Options shared;
@@ -165,6 +168,7 @@ int serve(int argc, const char* const* argv) {
     threads.emplace_back([&, i] {
       const auto& cores = w.shared.cores;
       if (!cores.empty()) runtime::pin_to_core(cores[i % cores.size()]);
+      prctl(PR_SET_TIMERSLACK, kTimerSlack);
       run(lanes[i], w.shared.loop, runtime::stop_flag());
     });
   }

@@ -43,6 +43,7 @@ class Measured:
     folder: Path | None = None
     failures: list[str] = field(default_factory=list)
     candidate_name: str = ""  # where it is not the bar's candidate
+    wanted: int = 0  # outcomes of a whole measurement, where they are not one for each of the bar's points
 
 
 def load(name: str) -> Bar:
@@ -152,4 +153,4 @@ def straddles(bar: Bar, outcome: Outcome) -> bool:
 
 
 def _unmeasured(bar: Bar, measured: Measured) -> bool:
-    return len(measured.outcomes) < max(1, len(bar.points))
+    return len(measured.outcomes) < max(1, measured.wanted or len(bar.points))

@@ -41,6 +41,8 @@ class Load:
     file_size: int | None  # bytes, where every answer has the same
     interfaces: list[str] = field(default_factory=list)  # the client's, for tools that go past the kernel
     local_addresses: list[str] = field(default_factory=list)  # of the client's kernel, one per NIC
+    # Of the client's ends that the kernel does not own, for what runs beside a load on kernel sockets.
+    beside: list[tuple[str, str]] = field(default_factory=list)
     header_bytes: int = 0  # of one answer, as the gate saw it; for tools that count headers as well
 
     def text(self, name: str, default: str = "") -> str:
@@ -99,6 +101,7 @@ class LoadResult:
     histogram: list[tuple[int, int]] | None = None  # (lower bound ns, count)
     wire_rx_bytes: int | None = None
     unavailable: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, float] = field(default_factory=dict)  # of the hostile load: metric → value
 
     @property
     def failed_requests(self) -> int:

@@ -92,6 +92,52 @@ def _how_much(load: Load) -> list[str]:
     return [*argv, "--timeout-ms", str(load.whole("timeout_ms", 5000))]
 
 
+# Segments, openings or turns a second of each flood, where nobody says: as much as leaves the client's core, which
+# both loads run on, room for the real one. Port reuse: what TCP.md asks for; what was reached is recorded.
+FLOOD_RATES = {
+    "syn": 50_000,
+    "ack": 50_000,
+    "sack": 20_000,
+    "tiny-window": 20_000,
+    "slow-read": 5_000,
+    "half-open": 5_000,
+    "port-reuse": 100_000,
+}
+FLOOD_ADDRESSES = 20
+FLOOD_TAIL_S = 1.0  # it ends after the real load's measured phase, not before
+
+
+def _flood(load: Load) -> Command | None:
+    """`rigload flood` beside the load, at the first of the client's ends."""
+    kind = load.text("flood", "none")
+    if kind == "none":
+        return None
+    (uri, address), output = load.beside[0], f"{load.folder}/flood.json"
+    argv = [load.program, "flood", "--kind", kind, "--port", uri, "--address", address]
+    argv += ["--source-addresses", str(FLOOD_ADDRESSES), "--target", load.targets[0]]
+    argv += ["--rate", load.text("flood_rate") or str(FLOOD_RATES[kind])]
+    if flows := load.whole("flood_flows"):
+        argv += ["--flows", str(flows)]
+    argv += ["--path", load.paths[0], "--seed", str(load.seed), "--idle-spin-us", "0"]
+    argv += ["--duration", f"{load.warmup_s + load.duration_s + FLOOD_TAIL_S:g}"]
+    for core in load.cores:
+        argv += ["--core", str(core)]
+    return Command("flood", [*argv, "--json", output], {}, output, "--ready-fd")
+
+
+def _beside(outputs: dict[str, str]) -> dict[str, float]:
+    """What the flood came to, as metrics."""
+    if "flood" not in outputs:
+        return {}
+    said = json.loads(outputs["flood"])
+    seconds = float(said["duration_s"]) or 1e-9
+    return {
+        "flood_rate": float(said["steps_rate"]),
+        "flood_segments_rate": int(said["segments_sent"]) / seconds,
+        "flood_connections_rate": int(said["connections_opened"]) / seconds,
+    }
+
+
 class Rigload:
     name = "rigload"
     warms_up_itself = True
@@ -103,6 +149,10 @@ class Rigload:
             return f"senders and sinks of `forward` are kernel sockets; {load.wire} is no wire for them"
         if load.protocol == "thrift" and (len(load.targets) > 1 or len(load.cores) > 1):
             return "`forward` is one forwarder's load, made by one thread: one NIC, one client core"
+        if load.text("flood", "none") != "none" and (load.protocol != "http" or not load.beside):
+            return (
+                "a flood goes beside http on kernel sockets (wire kernel): its port is the client's own end"
+            )
         return None
 
     def commands(self, load: Load, phase: PhaseName, before: LoadResult | None) -> list[Command]:
@@ -110,7 +160,8 @@ class Rigload:
         files: dict[str, str] = {}
         argv = [load.program, SERVICES[load.protocol], *_where(load), *_words(load, files)]
         argv += ["--json", output]
-        return [Command("rigload", argv, files, output, "--ready-fd")]
+        flood = _flood(load)
+        return [*([flood] if flood else []), Command("rigload", argv, files, output, "--ready-fd")]
 
     def parse(self, outputs: dict[str, str], load: Load) -> LoadResult:
         try:
@@ -132,6 +183,7 @@ class Rigload:
                 if said.get("loop") == "open"
                 else "rigload, from when the request could first have gone",
                 wire_rx_bytes=phase.get("bytes_wire_rx"),
+                beside=_beside(outputs),
             )
         except StopIteration:
             raise ParseError("rigload's JSON has no phase named measure") from None

@@ -58,6 +58,16 @@ METRICS: dict[str, Metric] = {
     "llc_misses_per_request": Metric(
         "Misses of the last-level cache per request", "1", "", 1.0, "unaffected"
     ),
+    "server_memory": Metric("Server's resident memory", "B", "MB", 1e6, "unaffected"),
+    "server_memory_growth": Metric(
+        "Growth of the server's memory while measured", "B", "MB", 1e6, "unaffected"
+    ),
+    "kernel_tcp_memory": Metric("Kernel's memory for TCP", "B", "MB", 1e6, "unaffected"),
+    "kernel_sockets": Metric("TCP sockets in the server's namespace", "1", "", 1.0, "unaffected"),
+    "flood_rate": Metric("Flood, steps", "1/s", "thousand/s", 1e3, "unaffected"),
+    "flood_segments_rate": Metric("Flood, segments", "1/s", "thousand/s", 1e3, "unaffected"),
+    "flood_connections_rate": Metric("Flood, connections", "1/s", "thousand/s", 1e3, "unaffected"),
+    "delaybox_cpu_cores": Metric("Delay box's cores busy", "cores", "cores", 1.0, "unaffected"),
     "retransmits_rate": Metric("Segments sent again", "1/s", "1/s", 1.0, "unaffected"),
     "memory_read_rate": Metric("Memory read", "bit/s", "Gb/s", 1e9, "lower_bound"),
     "memory_write_rate": Metric("Memory written", "bit/s", "Gb/s", 1e9, "lower_bound"),

@@ -175,7 +175,7 @@ class LocalTestbed:
             self.box = DelayBox(host, self.client.cores, cgroup, self.folder)
             host.call("mount_kernel_files", hierarchies=self.groups.mounts())
             host.call("hurry", **self.scheduling())
-            host.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1")
+            self._sysctl(host, "net.ipv6.conf.all.disable_ipv6", "1")
         return self.box
 
     def _side(self, role: str, name: str, variables: HostVars) -> Side:
@@ -219,6 +219,10 @@ class LocalTestbed:
                     "the soft NIC has no wire for the delay box to stand in; use wire afxdp or kernel"
                 )
             return wires
+        if wiring.box is not None and wiring.frames != "mtu":
+            raise SetupError(
+                "the delay box takes frames as long as the MTU; choose a variant that sends such"
+            )
         self._lay_pairs(wires)
         for side in self._sides:
             self._dress(side, wires)

@@ -25,8 +25,8 @@ class Box:
 
     @property
     def chunks(self) -> int:
-        """Packets that the box can hold each way: what ten gigabits of full frames need in 50 ms, and their rings."""
-        return 65536
+        """Packets that the box can hold each way: a gigabit of full frames for 300 ms, and its rings."""
+        return 32768
 
     def words(self, delayed: bool = True) -> str:
         """As workloads/delaybox/link.h reads them, of the direction to the server; or of the one back."""

@@ -2,6 +2,8 @@
 // How exactly the delay box keeps its delays: packets with the time of their sending in them go
 // over a veth pair, through a box in a thread of its own, and over another veth pair. Prints, per
 // delay, how long packets took beyond it. A measuring program; needs root.
+#include <sys/prctl.h>
+
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdio>
@@ -34,6 +36,7 @@ struct Options {
 /// The box as its program runs it, until `stop`.
 void run_box(Box& box, const Options& o, const std::atomic<bool>& stop) {
   runtime::pin_to_core(o.box_core);
+  prctl(PR_SET_TIMERSLACK, 1UL);  // as the program does
   while (!stop) {
     const Time now = Clock::now();
     if (!box.turn(now) && !o.spin) box.wait(now, now + 10 * kMillisecond);
