@@ -111,6 +111,7 @@ def _attempt(session: Session, attempt: Attempt, whole: Plan) -> tuple[str, str]
     try:
         begin = time.monotonic()
         server.start()
+        _hurry(session, attempt, server)
         attempt.phase("start", begin)
         try:
             _measure(session, attempt, server, wires, corpus, report, whole.count_syscalls)
@@ -123,6 +124,8 @@ def _attempt(session: Session, attempt: Attempt, whole: Plan) -> tuple[str, str]
         ended_badly = server.stop()
     finally:
         server.stop()
+        if served.system.in_kernel:
+            session.testbed.server.host.call("calm_workers")
         log = session.testbed.server.host.call("tail", path=server.log, size=65536)
         attempt.raw["server.log"] = log
         commands = [c for host, n in zip(hosts, started_before, strict=True) for c in host.commands[n:]]
@@ -130,6 +133,17 @@ def _attempt(session: Session, attempt: Attempt, whole: Plan) -> tuple[str, str]
     if ended_badly:
         raise ServerError(ended_badly, str(log)[-2000:])
     return _status(attempt)
+
+
+def _hurry(session: Session, attempt: Attempt, server: Server) -> None:
+    """Who works for a server in the kernel is scheduled as a server's process is."""
+    if not server.plan.system.in_kernel or attempt.provenance is None:
+        return
+    side = session.testbed.server
+    how = session.testbed.scheduling()
+    workers = side.host.call("hurry_workers", cores=server.plan.cores, **how)
+    placed = {**attempt.provenance.placement, "kernel_workers": workers}
+    attempt.provenance = attempt.provenance.model_copy(update={"placement": placed})
 
 
 def _measure(
@@ -156,6 +170,7 @@ def _measure(
     context = _context(session, server, wires, load)
     generation = Generation(session.testbed, driver, load, "measure")
     generation.start(before)
+    _hurry(session, attempt, server)  # workers that came with the load
     first = (load.warmup_s if driver.warms_up_itself else 0.0) + EDGE * load.duration_s
     try:
         windows = _windows(session, context, first, (1 - 2 * EDGE) * load.duration_s)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -403,3 +404,24 @@ def test_a_client_that_sleeps_is_busy_with_all_its_time_and_one_that_looks_with_
 
     assert busy(looks=False) == pytest.approx(0.96)
     assert busy(looks=True) == pytest.approx(0.66)
+
+
+def test_the_kernels_workers_are_hurried_and_calmed() -> None:
+    """On this machine's own, where it lets anyone."""
+    host = kernel.Kernel()
+    wanted = kernel._kernel_threads(("kworker/0:",))
+    if not wanted or os.geteuid() != 0:
+        pytest.skip("needs root, and kernel threads to be seen")
+    before = {tid: (os.sched_getscheduler(tid), os.getpriority(os.PRIO_PROCESS, tid)) for tid, _ in wanted}
+    try:
+        names = host.hurry_workers([0], nice=-20, realtime=True)
+        host.hurry_workers([0], nice=-20, realtime=True)  # again: what was before is not forgotten
+        assert set(names) <= {name for _, name in kernel._kernel_threads(("kworker/0:",))}
+        there = {tid for tid, _ in kernel._kernel_threads(("kworker/0:",))}
+        assert {os.sched_getscheduler(tid) for tid in there & set(host.hurried)} == {os.SCHED_RR}
+    finally:
+        host.calm_workers()
+    left = {tid for tid, _ in kernel._kernel_threads(("kworker/0:",))} & set(before)
+    after = {tid: (os.sched_getscheduler(tid), os.getpriority(os.PRIO_PROCESS, tid)) for tid in left}
+    assert after == {tid: before[tid] for tid in left}
+    assert host.hurried == {}

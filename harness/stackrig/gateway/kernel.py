@@ -15,6 +15,37 @@ from stackrig.gateway.requests import Requests
 
 
 class Kernel(Requests):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hurried: dict[int, tuple[int, int]] = {}  # kernel's worker → its policy and nice value before
+
+    def hurry_workers(self, cores: list[int], nice: int, realtime: bool) -> list[str]:
+        """The kernel's workers of these cores, scheduled as servers are: at a real-time priority, or at `nice`. A
+        server in the kernel has no process of its own that could be. May be called again, for workers come and go."""
+        wanted = tuple(f"kworker/{core}:" for core in cores)
+        found = []
+        for tid, name in _kernel_threads(wanted):
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                self.hurried.setdefault(
+                    tid, (os.sched_getscheduler(tid), os.getpriority(os.PRIO_PROCESS, tid))
+                )
+                if realtime:
+                    os.sched_setscheduler(tid, os.SCHED_RR, os.sched_param(1))
+                else:
+                    os.setpriority(os.PRIO_PROCESS, tid, nice)
+                found.append(name)
+        return sorted(found)
+
+    def calm_workers(self) -> None:
+        """As they were."""
+        known = dict(_kernel_threads(("kworker/",)))
+        while self.hurried:
+            tid, (policy, nice) = self.hurried.popitem()
+            if tid in known:  # the number may be another's by now
+                with contextlib.suppress(OSError):
+                    os.sched_setscheduler(tid, policy, os.sched_param(0))
+                    os.setpriority(os.PRIO_PROCESS, tid, nice)
+
     def count_open(self, pids: list[int], tracepoint: str) -> list[int]:
         """Start counting a tracepoint in every thread of `pids` with perf events; the kernel adds, nobody wakes."""
         number = next(
@@ -81,6 +112,18 @@ class Kernel(Requests):
         os.setpriority(os.PRIO_PROCESS, 0, nice)
         with contextlib.suppress(OSError):  # there where the scheduler groups by session only
             Path("/proc/self/autogroup").write_text(str(nice))
+
+
+def _kernel_threads(prefixes: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Id and name of the kernel's threads whose names begin so. Those have no program that they could run."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                name = (folder / "comm").read_text().strip()
+                if name.startswith(prefixes) and not (folder / "cmdline").read_bytes():
+                    found.append((int(folder.name), name))
+    return found
 
 
 def _fired(descriptors: list[int]) -> int:

@@ -33,6 +33,7 @@ class Worker(Files, Asks, Streams, Kernel):
         for name in list(self.started):
             with contextlib.suppress(Exception):
                 self.stop(name, 0.5)
+        self.calm_workers()
 
 
 def _raise_open_files() -> None:

@@ -257,7 +257,8 @@ class LocalTestbed:
         box.run("ip", "-batch", "-", stdin="".join([*near, *far]))
 
     def scheduling(self, wire: str | None = None) -> dict[str, Any]:
-        """How server and clients are scheduled: alike. `wire`: the clients', where it is not laid now.
+        """How server and clients are scheduled: alike, and so the kernel's workers where they are the server.
+        `wire`: the clients', where it is not laid now.
 
         Real-time processes are never kept waiting after a sleep, but get 95 % of a core at most. The two sides of
         a soft NIC under load do not sleep: there a high nice value keeps others away and costs nothing.
