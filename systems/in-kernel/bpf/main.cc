@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // in_kernel: Slick's services in the kernel, by BPF programs on its sockets. This process accepts,
 // connects and closes; what is sent on stays in the kernel.
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -71,6 +77,19 @@ void check_words(Words& w) {
   w.server.backends.buffers = {.receive = 64 << 10, .send = w.backend_send_kib << 10};
 }
 
+/// A client takes two descriptors: its socket and its way up.
+void allow_descriptors(const Words& w) {
+  const rlim_t need =
+      2 * rlim_t{w.server.programs.clients} + w.server.programs.backends + 64;  // and a few more
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return;
+  limit.rlim_cur = need;
+  limit.rlim_max = std::max(limit.rlim_max, need);
+  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  spdlog::warn("descriptors: not as many as --max-connections {} may need; {}",
+               w.server.programs.clients, std::strerror(errno));
+}
+
 int serve(int argc, const char* const* argv) {
   CLI::App app{"Echoes buffers or forwards Thrift messages within the kernel.", "in_kernel"};
   Words w;
@@ -80,6 +99,7 @@ int serve(int argc, const char* const* argv) {
   check_words(w);
   runtime::start_logging("in_kernel", w.log_level);
   sockets::apply(w.shared);
+  allow_descriptors(w);
   std::vector<Fd> listeners;
   for (const wire::Endpoint& at : w.shared.listen)
     listeners.push_back(sockets::listen_on(at, true));
