@@ -439,11 +439,14 @@ def _delay_box(session: Session, wires: Wires, client_cores: list[int]) -> dict[
 
 def rerun_command(whole: Plan, planned: Planned) -> str:
     """The exact command that runs this trial's point again."""
-    axes = [f"system={planned.point.label}"]
-    axes += [f"{n}={plan.shown(n, v)}" for n, v in planned.point.settings.items() if n in plan.AXES]
-    if whole.profile == BENCH:  # of a bar: both sides at that point
+    is_bar = whole.profile == BENCH
+    experiment = None if is_bar else registry.load_artifact(whole.artifact).experiment
+    names = plan.AXES if experiment is None else experiment.grid
+    axes = [f"{n}={plan.shown(n, v)}" for n, v in planned.point.settings.items() if n in names]
+    if is_bar:  # both sides at that point
         name = whole.artifact.removeprefix(f"{BENCH}-")
-        return shlex.join(["stackrig", "bench", name, "--trials", "1", "--point", ",".join(axes[1:])])
+        return shlex.join(["stackrig", "bench", name, "--trials", "1", "--point", ",".join(axes)])
+    axes.insert(0, f"system={planned.point.label}")
     words = ["stackrig", "run", whole.artifact, "--profile", whole.profile, "--seed", str(whole.seed)]
     return shlex.join([*words, "--repetitions", "1", "--point", ",".join(axes)])
 

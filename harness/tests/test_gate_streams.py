@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 import struct
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from stackrig.gate.report import Report
 from stackrig.gate.stream import Case
 from stackrig.gate.stream_scene import Scene, numbered, passage
 from stackrig.gateway.worker import Worker
+from tests.conftest import Cli
 from tests.stream_servers import Forwarder, Handler, echo, serving, take
 
 _ports = itertools.count(21000, 10)
@@ -430,3 +434,57 @@ def test_messages_are_as_the_specification_has_them() -> None:
     """By hand, after thrift-binary-protocol.md."""
     by_hand = bytes.fromhex("80010004 00000003 6d7367 00000009 080001 00000005 0b0002 00000002 6869 00")
     assert thrift.msg(5, b"hi", 9) == by_hand
+
+
+# --- in namespaces
+
+ECHO_PROGRAM = """\
+import socket, struct, sys, threading
+
+def take(it, count):
+    data = b""
+    while len(data) < count and (more := it.recv(count - len(data))):
+        data += more
+    return data
+
+def serve(it):
+    with it:
+        word = take(it, 4)
+        size = struct.unpack(">I", word)[0] if len(word) == 4 else 0
+        while 1 <= size <= 65536 and len(buffer := take(it, size)) == size:
+            it.sendall(buffer{cheat})
+
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+while True:
+    it, _ = listener.accept()
+    threading.Thread(target=serve, args=(it,), daemon=True).start()
+"""
+
+ECHO_BASELINE = """\
+schema: 1
+name: {name}
+kind: baseline
+title: For tests
+protocols: [echo]
+wires: [kernel]
+command: [{python}, {program}, "{{{{ addresses[0] }}}}", "{{{{ port }}}}"]
+default_variant: plain
+variants: {{plain: {{}}}}
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("cheat", "ok"), [("", True), (".replace(b'a', b'b')", False)])
+def test_check_puts_the_gate_to_a_server_in_its_namespace(
+    root_needed: Path, project: Path, cli: Cli, cheat: str, ok: bool
+) -> None:
+    folder = project / "baselines" / "py-echo"
+    folder.mkdir()
+    (folder / "server.py").write_text(ECHO_PROGRAM.replace("{cheat}", cheat))
+    told = ECHO_BASELINE.format(name="py-echo", python=sys.executable, program=folder / "server.py")
+    (folder / "baseline.yaml").write_text(told)
+    done = cli("check", "py-echo", "--gate", "--json")
+    found = json.loads(done.stdout)["gates"]["py-echo"]
+    assert found["ok"] is ok, found
+    assert done.returncode == (0 if ok else 1)
+    assert found["checked"] > (30 if ok else 3)

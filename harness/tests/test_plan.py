@@ -202,3 +202,14 @@ def test_a_trial_of_a_stream_is_run_again_at_its_own_point() -> None:
     assert {(t.point.settings["payload"], t.point.settings["run"]) for t in whole.trials} == {(64, 2)}
     again = rerun_command(whole, whole.trials[0])
     assert "payload=64B" in again and "run=2" in again
+
+
+@pytest.mark.parametrize("name", ["slick-table-3.2", "echo-stacks", "offloads", "figure-3.8"])
+def test_the_command_that_runs_a_trial_again_plans_its_point_alone(name: str) -> None:
+    """By the grid's own axes, all of them and no others: a setting that is fixed is none."""
+    whole = plan.make(registry.load_artifact(name), "local", 1)
+    for planned in (whole.trials[0], whole.trials[-1]):
+        words = rerun_command(whole, planned).split()
+        wanted = words[words.index("--point") + 1]
+        again = plan.make(registry.load_artifact(name), "local", 1, (wanted,), 1)
+        assert {t.point.model_dump_json() for t in again.trials} == {planned.point.model_dump_json()}

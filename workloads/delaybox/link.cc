@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -40,7 +41,7 @@ std::optional<Time> time_of(std::string_view text) {
   const double scale = unit == "ns" ? 1 : unit == "us" ? 1e3 : unit == "ms" ? 1e6 : 1e9;
   const bool known = unit == "ns" || unit == "us" || unit == "ms" || unit == "s";
   if (!known || value * scale > static_cast<double>(kLongestDelay)) return std::nullopt;
-  return static_cast<Time>(value * scale + 0.5);
+  return static_cast<Time>(std::llround(value * scale));
 }
 
 Time delay(const Word& w, std::string_view text) {
@@ -63,7 +64,7 @@ std::uint64_t amount(const Word& w, const char* wanted) {
   const double scale = unit.empty() ? 1 : unit == "k" ? 1e3 : unit == "M" ? 1e6 : 1e9;
   const bool known = unit.empty() || unit == "k" || unit == "M" || unit == "G";
   if (!found || !known || found->first * scale > 1e15) w.refuse(wanted);
-  return static_cast<std::uint64_t>(found->first * scale + 0.5);
+  return static_cast<std::uint64_t>(std::llround(found->first * scale));
 }
 
 void read_bands(const Word& w, LinkConfig& link) {
@@ -136,7 +137,8 @@ LinkConfig parse_link(const std::string& option, std::string_view text) {
                     std::string(pair.substr(equals + 1))};
     for (const std::string& key : seen) {
       if (key == word.key)
-        throw UsageError(option + ": " + key + " is given twice; once is enough");
+        throw UsageError(std::string(option).append(": ").append(key) +=
+                         " is given twice; once is enough");
     }
     seen.push_back(word.key);
     read_word(word, link);

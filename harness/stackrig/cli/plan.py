@@ -33,7 +33,8 @@ def command(
     from stackrig import plan as plans
     from stackrig.testbed.local import load_inventory
 
-    whole = plans.make(registry.load_artifact(artifact), profile, seed, point, repetitions or None)
+    known = registry.load_artifact(artifact)
+    whole = plans.make(known, profile, seed, point, repetitions or None)
     if power:
         _power(artifact, power, json)
         return
@@ -58,7 +59,8 @@ def command(
         _order(whole.trials)
         return
     counted: dict[tuple[str, ...], int] = {}
-    names = sorted({n for planned in whole.trials for n in planned.point.settings if n in plans.AXES})
+    axes = known.experiment.grid if known.experiment else {}
+    names = sorted({n for t in whole.trials for n in t.point.settings if n in plans.AXES or n in axes})
     for planned in sorted(whole.trials, key=lambda t: str([t.point.settings.get(n) for n in names])):
         settings = planned.point.settings
         row = (planned.point.label, *(plans.shown(n, settings[n]) if n in settings else "" for n in names))

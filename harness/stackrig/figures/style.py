@@ -30,7 +30,7 @@ COLOURS = (
     ("#117788", "#5FBCCB"),  # teal
 )
 LINES = ("solid", "dashed", "dashdot", "dotted")
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 NAMES = {"blue": 0, "vermilion": 1, "green": 2, "purple": 3, "ochre": 4, "grey": 5, "brown": 6, "teal": 7}
 
 

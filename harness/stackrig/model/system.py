@@ -46,7 +46,7 @@ class Look(Model):
 
     color: Literal["", "blue", "vermilion", "green", "purple", "ochre", "grey", "brown", "teal"] = ""
     line: Literal["", "solid", "dashed", "dashdot", "dotted"] = ""
-    mark: Literal["", "o", "s", "^", "D", "v", "P", "X", "*"] = ""
+    mark: Literal["", "o", "s", "^", "D", "v", "P", "X", "*", "<", ">"] = ""
 
 
 class Variant(Model):

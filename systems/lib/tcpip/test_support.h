@@ -257,6 +257,7 @@ class Script {
   /// All in one burst.
   void in_burst(const std::vector<In>& segments) {
     std::vector<std::vector<std::byte>> frames;
+    frames.reserve(segments.size());
     for (const In& s : segments) frames.push_back(frame_of(s).emit());
     burst_frames(frames);
   }

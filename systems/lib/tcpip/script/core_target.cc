@@ -176,8 +176,8 @@ class CoreTarget final : public Target {
       turn();
       c.allowance = 0;
     }
-    const std::string got = std::to_string(c.received.size()) + " bytes came";
-    if (c.received.size() < count || (!c.lazy && c.received.size() > count)) return got;
+    if (c.received.size() < count || (!c.lazy && c.received.size() > count))
+      return std::to_string(c.received.size()) + " bytes came";
     bytes = c.received.substr(0, count);
     c.received.erase(0, count);
     return {};

@@ -179,12 +179,12 @@ class Parser {
     struct Known {
       const char* name;
       What what;
-      enum Takes { nothing, bytes, word, time, number } takes;
+      enum Takes { nothing, content, word, time, number } takes;
     };
     constexpr Known kKnown[] = {
         {"listen", What::listen, Known::nothing},   {"unlisten", What::unlisten, Known::nothing},
         {"connect", What::connect, Known::nothing}, {"accept", What::accept, Known::nothing},
-        {"write", What::write, Known::bytes},       {"read", What::read, Known::bytes},
+        {"write", What::write, Known::content},     {"read", What::read, Known::content},
         {"reader", What::reader, Known::word},      {"shutdown", What::shutdown, Known::nothing},
         {"close", What::close, Known::nothing},     {"abort", What::abort, Known::nothing},
         {"state", What::state, Known::word},        {"ended", What::ended, Known::word},
@@ -207,7 +207,7 @@ class Parser {
         case Known::number:
           c.number = words.number("a number");
           break;
-        case Known::bytes:
+        case Known::content:
           bytes(words, c);
           break;
       }

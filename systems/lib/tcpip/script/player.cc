@@ -202,7 +202,9 @@ class Player {
     for (;;) {
       const std::string is = what();
       if (is == wanted) return {};
-      if (target_.now() >= until) return name + " is '" + is + "', not '" + wanted + "'";
+      if (target_.now() >= until)
+        return std::string(name).append(" is '").append(is).append("', not '").append(wanted) +=
+               "'";
       target_.wait_until(std::min(until, target_.now() + 5 * nmio::kMillisecond));
     }
   }

@@ -2,6 +2,7 @@
 #include "tcpip/script/words.h"
 
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 
 namespace stackrig::tcpip::script {
@@ -103,7 +104,7 @@ Time Words::time_of(const std::string& word, const std::string& what) const {
   if (end == word.c_str() || one == 0 || value < 0) {
     fail(what + " is a time such as 200ms, 1.5s or 40us, not '" + word + "'");
   }
-  return static_cast<Time>(value * static_cast<double>(one) + 0.5);
+  return static_cast<Time>(std::llround(value * static_cast<double>(one)));
 }
 
 Time Words::time(const std::string& what) {
