@@ -15,6 +15,10 @@ char LICENSE[] SEC("license") = "GPL";
 __u32 detour_slot = 0;
 __u32 detour_result = DETOUR_NOTHING;
 
+/* Whether all buffers that are whole make one frame. They go the same way, and to the client they
+ * are a stream; but the paper's servers deal with one at a time. Set by the loader. */
+const volatile __u32 batch = 0;
+
 SEC("sk_skb/stream_parser")
 int echo_parser(struct __sk_buff* skb) {
   const __u32 have = skb->len - message_offset(skb);
@@ -27,9 +31,8 @@ int echo_parser(struct __sk_buff* skb) {
     if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
     if (end_parser(flow, slot)) return -TAKEN_ERROR;
   }
-  /* All buffers that are whole make one frame: they go the same way, and to the client they are a
-   * stream. */
-  const __u32 whole = have - have % flow->size;
+  __u32 whole = have < flow->size ? 0 : flow->size;
+  if (batch) whole = have - have % flow->size;
   if (whole == 0) return wait_for_more(skb, flow, slot, have);
   return frame(skb, flow, slot, FRAME_WHOLE, whole);
 }

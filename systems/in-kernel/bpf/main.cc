@@ -7,8 +7,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -37,6 +35,9 @@ void add_words(CLI::App& app, Words& w) {
                  "messages go to the backend of their key (3.3)")
       ->type_name("echo|forward")
       ->required();
+  app.add_flag("--batch", w.server.programs.batch,
+               "Echo: buffers that came together go back together; without it one at a time, as in "
+               "the paper");
   app.add_option("--max-connections", w.server.programs.clients, "Clients at a time")
       ->check(CLI::Range(1U, 1U << 20))
       ->capture_default_str();
@@ -77,17 +78,16 @@ void check_words(Words& w) {
   w.server.backends.buffers = {.receive = 64 << 10, .send = w.backend_send_kib << 10};
 }
 
-/// A client takes two descriptors: its socket and its way up.
+/// A client takes two descriptors: its socket and its way up. As many as this process may have.
 void allow_descriptors(const Words& w) {
   const rlim_t need =
       2 * rlim_t{w.server.programs.clients} + w.server.programs.backends + 64;  // and a few more
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return;
-  limit.rlim_cur = need;
-  limit.rlim_max = std::max(limit.rlim_max, need);
-  if (::setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
-  spdlog::warn("descriptors: not as many as --max-connections {} may need; {}",
-               w.server.programs.clients, std::strerror(errno));
+  limit.rlim_cur = std::min(need, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  spdlog::info("descriptors: {} of {} that --max-connections {} may need", limit.rlim_cur, need,
+               w.server.programs.clients);
 }
 
 int serve(int argc, const char* const* argv) {

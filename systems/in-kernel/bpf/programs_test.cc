@@ -93,6 +93,19 @@ TEST_F(ProgramsTest, EchoSendsWholeBuffersBackAndKeepsTheRest) {
   EXPECT_FALSE(is_readable(up_.get(), 0));
 }
 
+TEST_F(ProgramsTest, EchoInBatchesIsTheSameStream) {
+  Programs programs({.service = Service::echo, .batch = true});
+  say(line_.client, "abcdefghij");
+  begin(programs, 4);
+  EXPECT_EQ(hear(line_.client.get(), 8), "abcdefgh");
+  EXPECT_FALSE(is_readable(line_.client.get(), 50));
+  say(line_.client, "klmnopq");
+  EXPECT_EQ(hear(line_.client.get(), 8), "ijklmnop");
+  std::array<std::uint64_t, COUNTERS> counted{};
+  programs.read_counters(counted);
+  EXPECT_EQ(counted[COUNT_MESSAGES], 4U) << "buffers, not frames";
+}
+
 TEST_F(ProgramsTest, WhatWasThereBeforeIsSeenToo) {
   Programs programs({.service = Service::echo});
   say(line_.client, "before");
