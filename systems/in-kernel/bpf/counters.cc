@@ -70,7 +70,7 @@ Telemetry::Telemetry(telemetry::Page& page, Service service)
 
 void Telemetry::update(const Programs& programs) {
   programs.read_counters(kernel_->values);
-  kernel_->messages = kernel_->values[COUNT_FRAMES] + kernel_->values[COUNT_DETOURED_FRAMES] +
+  kernel_->messages = kernel_->values[COUNT_MESSAGES] + kernel_->values[COUNT_DETOURED_MESSAGES] +
                       counters_->loader_messages;
   kernel_->bytes = kernel_->values[COUNT_BYTES] + kernel_->values[COUNT_DETOURED_BYTES] +
                    counters_->loader_bytes;

@@ -89,9 +89,9 @@ static __always_inline int make_flat(struct __sk_buff* skb, __u32 length) {
   return bpf_skb_pull_data(skb, message_offset(skb) + length) == 0;
 }
 
-/* Gives a frame to the socket that it is for. */
+/* Gives a frame of so many messages to the socket that it is for. */
 static __always_inline int send_on(struct __sk_buff* skb, struct flow* flow, __u32 from,
-                                   void* sockets, __u32 to) {
+                                   void* sockets, __u32 to, __u32 messages) {
   struct outlet* out = bpf_map_lookup_elem(&outlets, &to);
   const __u32 length = flow->length;
   if (!out) return SK_DROP;
@@ -103,7 +103,7 @@ static __always_inline int send_on(struct __sk_buff* skb, struct flow* flow, __u
     count(COUNT_DROPPED_GONE, 1);
     return SK_DROP;
   }
-  count(COUNT_FRAMES, 1);
+  count(COUNT_MESSAGES, messages);
   count(COUNT_BYTES, length);
   return SK_PASS;
 }

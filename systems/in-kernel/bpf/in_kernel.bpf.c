@@ -15,6 +15,10 @@ char LICENSE[] SEC("license") = "GPL";
 __u32 detour_slot = 0;
 __u32 detour_result = DETOUR_NOTHING;
 
+/* Whether all buffers that are whole make one frame. They go the same way, and to the client they
+ * are a stream; but the paper's servers deal with one at a time. Set by the loader. */
+const volatile __u32 batch = 0;
+
 SEC("sk_skb/stream_parser")
 int echo_parser(struct __sk_buff* skb) {
   const __u32 have = skb->len - message_offset(skb);
@@ -27,8 +31,10 @@ int echo_parser(struct __sk_buff* skb) {
     if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
     if (end_parser(flow, slot)) return -TAKEN_ERROR;
   }
-  if (have < flow->size) return wait_for_more(skb, flow, slot, have);
-  return frame(skb, flow, slot, FRAME_WHOLE, flow->size);
+  __u32 whole = have < flow->size ? 0 : flow->size;
+  if (batch) whole = have - have % flow->size;
+  if (whole == 0) return wait_for_more(skb, flow, slot, have);
+  return frame(skb, flow, slot, FRAME_WHOLE, whole);
 }
 
 SEC("sk_skb/stream_verdict")
@@ -36,7 +42,8 @@ int echo_verdict(struct __sk_buff* skb) {
   const __u32 slot = skb->priority;
   struct flow* flow = bpf_map_lookup_elem(&flows, &slot);
   if (!flow) return SK_DROP;
-  if (flow->kind == FRAME_WHOLE) return send_on(skb, flow, slot, &clients, slot);
+  if (flow->kind == FRAME_WHOLE && flow->size != 0)
+    return send_on(skb, flow, slot, &clients, slot, flow->length / flow->size);
   return hand_up(skb, flow, slot,
                  flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
 }
@@ -73,7 +80,7 @@ int forward_verdict(struct __sk_buff* skb) {
     count(COUNT_DROPPED_NO_KEY, 1);
     return SK_DROP;
   }
-  return send_on(skb, flow, from, &backends, *route);
+  return send_on(skb, flow, from, &backends, *route, 1);
 }
 
 /* A frame that the loader has dealt with goes behind all that its backend was given before. */
@@ -95,7 +102,7 @@ int detour_verdict(struct __sk_buff* skb) {
     return SK_DROP;
   }
   detour_result = DETOUR_SENT;
-  count(COUNT_DETOURED_FRAMES, 1);
+  count(COUNT_DETOURED_MESSAGES, 1);
   count(COUNT_DETOURED_BYTES, length);
   return SK_PASS;
 }

@@ -38,16 +38,16 @@ struct flow {
 
 /* Of the per-CPU counters. */
 enum {
-  COUNT_FRAMES,          /* sent on in the kernel */
-  COUNT_BYTES,           /* of those */
-  COUNT_UP_BYTES,        /* handed up, any reason */
-  COUNT_TAKEN_OTHER,     /* connections handed up: what came is no frame that the kernel knows */
-  COUNT_TAKEN_CONGESTED, /* the outlet has enough waiting */
-  COUNT_TAKEN_PIECES,    /* a frame in more pieces than MOST_PIECES */
-  COUNT_TAKEN_NESTED,    /* an skb that skb_send_sock() would not find all of, and no memory */
-  COUNT_DROPPED_NO_KEY,  /* no backend for the key */
-  COUNT_DROPPED_GONE,    /* the backend's socket is on its way out */
-  COUNT_DETOURED_FRAMES, /* came back from the loader and were sent on */
+  COUNT_MESSAGES,          /* sent on in the kernel */
+  COUNT_BYTES,             /* of those */
+  COUNT_UP_BYTES,          /* handed up, any reason */
+  COUNT_TAKEN_OTHER,       /* connections handed up: what came is no frame that the kernel knows */
+  COUNT_TAKEN_CONGESTED,   /* the outlet has enough waiting */
+  COUNT_TAKEN_PIECES,      /* a frame in more pieces than MOST_PIECES */
+  COUNT_TAKEN_NESTED,      /* an skb that skb_send_sock() would not find all of, and no memory */
+  COUNT_DROPPED_NO_KEY,    /* no backend for the key */
+  COUNT_DROPPED_GONE,      /* the backend's socket is on its way out */
+  COUNT_DETOURED_MESSAGES, /* came back from the loader and were sent on */
   COUNT_DETOURED_BYTES,
   COUNTERS
 };

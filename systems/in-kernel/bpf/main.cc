@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // in_kernel: Slick's services in the kernel, by BPF programs on its sockets. This process accepts,
 // connects and closes; what is sent on stays in the kernel.
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -31,6 +35,9 @@ void add_words(CLI::App& app, Words& w) {
                  "messages go to the backend of their key (3.3)")
       ->type_name("echo|forward")
       ->required();
+  app.add_flag("--batch", w.server.programs.batch,
+               "Echo: buffers that came together go back together; without it one at a time, as in "
+               "the paper");
   app.add_option("--max-connections", w.server.programs.clients, "Clients at a time")
       ->check(CLI::Range(1U, 1U << 20))
       ->capture_default_str();
@@ -71,6 +78,18 @@ void check_words(Words& w) {
   w.server.backends.buffers = {.receive = 64 << 10, .send = w.backend_send_kib << 10};
 }
 
+/// A client takes two descriptors: its socket and its way up. As many as this process may have.
+void allow_descriptors(const Words& w) {
+  const rlim_t need =
+      2 * rlim_t{w.server.programs.clients} + w.server.programs.backends + 64;  // and a few more
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return;
+  limit.rlim_cur = std::min(need, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  spdlog::info("descriptors: {} of {} that --max-connections {} may need", limit.rlim_cur, need,
+               w.server.programs.clients);
+}
+
 int serve(int argc, const char* const* argv) {
   CLI::App app{"Echoes buffers or forwards Thrift messages within the kernel.", "in_kernel"};
   Words w;
@@ -80,6 +99,7 @@ int serve(int argc, const char* const* argv) {
   check_words(w);
   runtime::start_logging("in_kernel", w.log_level);
   sockets::apply(w.shared);
+  allow_descriptors(w);
   std::vector<Fd> listeners;
   for (const wire::Endpoint& at : w.shared.listen)
     listeners.push_back(sockets::listen_on(at, true));

@@ -50,6 +50,7 @@ Programs::Programs(const Config& config)
   if (bpf == nullptr) refuse("the programs cannot be opened", errno);
   bpf->rodata->most_waiting_bytes = config.waiting_bytes;
   bpf->rodata->most_waiting_frames = config.waiting_frames;
+  bpf->rodata->batch = config.batch ? 1 : 0;
   bpf->rodata->until_acknowledged = echo_ ? 1 : 0;
   bpf_map__set_max_entries(bpf->maps.clients, clients);
   bpf_map__set_max_entries(bpf->maps.ups, clients);

@@ -34,6 +34,7 @@ class Programs {
   struct Config {
     Service service = Service::echo;
     std::uint32_t clients = 16384, backends = 1024;
+    bool batch = false;  ///< echo: buffers that came together go back together
     /// What may wait before an outlet's TCP until the connections that bring more are handed up.
     std::uint32_t waiting_bytes = 1 << 20, waiting_frames = 4096;
   };
