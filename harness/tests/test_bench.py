@@ -14,7 +14,7 @@ from stackrig import names, registry, validity
 from stackrig.bench import base, compare, trials
 from stackrig.bench.base import Measured, Outcome
 from stackrig.drivers.base import LoadResult
-from stackrig.errors import UserError
+from stackrig.errors import RunError, UserError
 from stackrig.model.bar import Bar
 from stackrig.model.trial import Check, Metric, Point, Trial, Validity
 from stackrig.plan import Plan, Planned
@@ -313,6 +313,14 @@ def test_the_copy_is_scheduled_and_accounted_for_as_the_server_is(root_needed: P
         assert memcpy.copy_rate(session, 1 << 20, 0.1, "shm") > 1e9
         assert (asked["nice"], asked["realtime"]) == (session.inventory.all.vars.nice, False)
         assert asked["cgroups"] == session.testbed.server.join()
+
+
+def test_instructions_are_read_off_what_callgrind_says() -> None:
+    from stackrig.bench import instructions
+
+    assert instructions.counted("==1== Events    : Ir\n==1== Collected : 23182306\n") == 23182306
+    with pytest.raises(RunError, match="counted nothing"):
+        instructions.counted("==1== Collected : 0\n")
 
 
 @pytest.mark.parametrize(

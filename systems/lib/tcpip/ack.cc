@@ -58,7 +58,10 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
   // smaller by what it acknowledges, and the old one would reach beyond what the peer offered.
   const bool newer = seq_gt(s.ack, t.snd_una) || seq_lt(t.snd_wl1, s.seq) ||
                      (t.snd_wl1 == s.seq && seq_le(t.snd_wl2, s.ack));
-  if (t.timer_kind == TimerKind::persist) t.retransmits = 0;  // the peer answers its probes
+  if (t.timer_kind == TimerKind::persist) {  // the peer answers its probes
+    t.retransmits = 0;
+    if (t.has(kUserTimeout)) watch_on(t);
+  }
   if (!newer) return;
   const std::uint32_t window = std::uint32_t{s.window} << t.snd_wscale;
   t.snd_wl1 = s.seq;
@@ -88,8 +91,48 @@ void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us)
     return;
   }
   Extra& x = extra(t);
+  x.full_ms = ms;
   congestion::on_ack(t.cc, x.cubic, x.hystart,
                      {bytes, t.mss, ms, t.rtt.srtt_us(), rtt_us, t.snd_una, t.snd_max});
+}
+
+// `all` more of sequence space is acknowledged, and snd_una has moved: timers, and bytes that are
+// done with. Calls owners and the application.
+[[gnu::always_inline]] inline void Stack::Impl::take_acked_inline(Tcb& t, std::uint32_t all) {
+  const auto data = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, t.queued));
+  if (t.timer_kind != TimerKind::persist) {
+    t.backoff = t.retransmits = 0;
+    if (t.snd_una == t.snd_max) {
+      stop_timer(t);
+    } else if (t.timer_kind != TimerKind::reorder &&
+               (!t.has(kRecovery) || t.has(kBoard) || t.timer_kind == TimerKind::none)) {
+      start_retransmit_timer(t);
+    }
+  }
+  if (t.has(kKeepAlive | kUserTimeout | kPathCut)) watch_on(t);
+  t.queued -= data;
+  const bool fin = all > data;
+  if (t.queued > t.in_flight() || (t.has(kFinQueued) && !fin)) t.flags |= kOutput;
+  if (data != 0) release_acked(t, data);
+  if (fin && !t.has(kDead)) fin_acked(t);
+}
+
+void Stack::Impl::take_acked(Tcb& t, std::uint32_t all) {
+  take_acked_inline(t, all);
+}
+
+// RFC 7661 4.4.3: a window that was not in use for five minutes is not believed any more; and
+// CUBIC's clock stands still meanwhile (RFC 9438 5.8).
+void Stack::Impl::validate_window(Tcb& t) {
+  constexpr std::uint32_t kNonValidatedMs = 300'000;
+  Extra& x = extra(t);
+  cubic::on_idle(x.cubic);
+  if (x.full_ms == 0) x.full_ms = ms;
+  if (ms - x.full_ms < kNonValidatedMs) return;
+  x.full_ms = ms;
+  t.cc.ssthresh = std::max(t.cc.ssthresh, t.cc.cwnd / 4 * 3);
+  t.cc.cwnd = std::max(t.cc.cwnd / 2,
+                       std::min<std::uint32_t>(t.cc.cwnd, config.initial_window_segments * t.mss));
 }
 
 // snd_una moves, and nothing was reported, lost or sent again by a scoreboard.
@@ -108,30 +151,14 @@ void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   if (t.has(kRecovery)) {
     on_ack_in_recovery(t, s.ack, all);
   } else {
-    if (used) grow_window(t, all, rtt);
+    if (used) {
+      grow_window(t, all, rtt);
+    } else if (has_extra(t)) {
+      validate_window(t);
+    }
     t.dup_acks = 0;
   }
-  take_acked(t, all);
-}
-
-// `all` more of sequence space is acknowledged, and snd_una has moved: timers, and bytes that are
-// done with. Calls owners and the application.
-void Stack::Impl::take_acked(Tcb& t, std::uint32_t all) {
-  const auto data = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, t.queued));
-  if (t.timer_kind != TimerKind::persist) {
-    t.backoff = t.retransmits = 0;
-    if (t.snd_una == t.snd_max) {
-      stop_timer(t);
-    } else if (t.timer_kind != TimerKind::reorder &&
-               (!t.has(kRecovery) || t.has(kBoard) || t.timer_kind == TimerKind::none)) {
-      start_retransmit_timer(t);
-    }
-  }
-  t.queued -= data;
-  const bool fin = all > data;
-  if (t.queued > t.in_flight() || (t.has(kFinQueued) && !fin)) t.flags |= kOutput;
-  if (data != 0) release_acked(t, data);
-  if (fin && !t.has(kDead)) fin_acked(t);
+  take_acked_inline(t, all);
 }
 
 // RFC 6298, one sample per round trip. Where something was sent twice, only a timestamp tells what

@@ -158,7 +158,8 @@ bool Stack::Impl::work(Tcb& t) {
   if (t.has(kOutput)) output(t);
   if (t.has(kDead)) return true;
   if (t.has(kAckNow) ||
-      (t.has(kAckSoon) && (config.delayed_ack == 0 || t.rcv_nxt - t.last_ack_sent >= 2U * t.mss))) {
+      (t.has(kAckSoon) &&
+       (config.delayed_ack == 0 || t.rcv_nxt - t.last_ack_sent >= 2U * t.mss || acks_quickly(t)))) {
     return send_ack(t) && !t.has(kOutput);
   }
   if (t.has(kAckSoon)) schedule_ack(t);

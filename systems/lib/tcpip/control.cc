@@ -40,6 +40,10 @@ std::size_t write_options(std::byte* p, const Control& c) {
     store32(p, std::uint32_t{wire::kTcpOptionMss} << 24 | 4U << 16 | c.mss);
     p += 4;
   }
+  if (c.user_timeout != 0) {
+    store32(p, std::uint32_t{wire::kTcpOptionUserTimeout} << 24 | 4U << 16 | c.user_timeout);
+    p += 4;
+  }
   if (c.window_scale != kNoWindowScale) {
     store32(p, std::uint32_t{wire::kTcpOptionNop} << 24 |
                    std::uint32_t{wire::kTcpOptionWindowScale} << 16 | 3U << 8 | c.window_scale);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole core as a state machine: the input is a sequence of segments, calls and steps of time.
-// After it every connection ends, and every buffer is home.
+// The whole core as a state machine: the input is a configuration, then a sequence of segments
+// (with timestamps, reports, marks), ICMP errors, calls and steps of time. After it every
+// connection ends, and every buffer is home.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "nmio/packet_memory.h"
 #include "tcpip/stack.h"
@@ -38,6 +40,7 @@ class Bytes final : public tcpip::ByteOwner {
   tcpip::Fetched fetch(std::uint64_t cookie, std::uint64_t offset, std::uint64_t limit,
                        std::uint32_t max_segment, std::span<tcpip::Segment> out) override {
     if (offset + limit > cookie) std::abort();  // the cookie is the length
+    if (!ready) return {0, false};
     tcpip::Fetched f;
     while (limit != 0 && f.segments < out.size()) {
       tcpip::Segment g;
@@ -50,13 +53,15 @@ class Bytes final : public tcpip::ByteOwner {
   }
   void released(std::uint64_t) override { --pending; }
   int pending = 0;
+  bool ready = true;
 
  private:
   std::array<std::byte, 65536> bytes_{};
 };
 
 struct World {
-  World() : memory(nmio::PacketMemory::create({.chunks = 256, .huge_pages = false})) {
+  explicit World(std::uint8_t how)
+      : memory(nmio::PacketMemory::create({.chunks = 256, .huge_pages = false})) {
     tcpip::Config c;
     c.address = {{0x0a000001}, 24};
     c.mac = {{2, 0, 0, 0, 0, 1}};
@@ -65,6 +70,13 @@ struct World {
     c.max_backlog = 2;
     c.max_held_chunks = 16;
     c.receive_window = 4096;
+    c.congestion_control = static_cast<tcpip::CongestionControl>(how % 3);
+    c.sack = (how & 4) == 0;
+    c.ecn = (how & 8) != 0 ? tcpip::Ecn::request : tcpip::Ecn::accept;
+    c.max_sent_ranges = (how & 16) != 0 ? 3 : 0;
+    if ((how & 32) != 0) c.keepalive = {5 * nmio::kSecond, nmio::kSecond, 3};
+    if ((how & 64) != 0) c.user_timeout = 20 * nmio::kSecond;
+    c.user_timeout_option = (how & 128) != 0;
     c.secret[0] = 3;
     stack = std::make_unique<Stack>(c, *memory, batch);
     stack->tcpip_init(now);
@@ -116,6 +128,8 @@ struct World {
         ack = f->tcp.sequence + static_cast<std::uint32_t>(f->payload.size()) +
               ((f->tcp.flags & (wire::kTcpSyn | wire::kTcpFin)) != 0 ? 1 : 0);
         if (f->tcp.options.timestamps) echo = f->tcp.options.timestamps->value;
+        if (!f->payload.empty()) last_data.assign(p.data, p.data + p.len);
+        if ((f->tcp.flags & wire::kTcpSyn) != 0) first = f->tcp.sequence + 1;
       } else if (p.data[12] == std::byte{8} && p.data[13] == std::byte{0}) {
         std::abort();  // we sent a segment that is none
       }
@@ -149,6 +163,18 @@ struct World {
       f.tcp.options.mss = in.word();
       f.tcp.options.window_scale = in.byte() & 15;
     }
+    const std::uint8_t more = in.byte();
+    f.ip.tos = more & 3;
+    if ((f.tcp.flags & wire::kTcpSyn) != 0) {
+      f.tcp.options.sack_permitted = (more & 4) != 0;
+    } else {
+      // Reports of segments near the beginning of the flight, or of anything.
+      f.tcp.options.sack_blocks = more >> 4 & 3;
+      for (unsigned i = 0; i < f.tcp.options.sack_blocks; ++i) {
+        const std::uint32_t left = ((more & 8) != 0 ? ack : first) + in.byte() * 100U - 3000U;
+        f.tcp.options.sack[i] = {left, left + in.byte() * 50U};
+      }
+    }
     f.payload.resize(in.byte() * std::size_t{in.byte() % 6U});
     f.ip.payload_length = static_cast<std::uint16_t>(f.tcp.header_length() + f.payload.size());
     frame(f.emit());
@@ -162,6 +188,21 @@ struct World {
     stack->input({&p, 1}, now);
     stack->poll_output(now);
     collect();
+  }
+  // A router says that something that we sent was too long, or something else about it.
+  void icmp(Input& in) {
+    if (last_data.size() < 14 + 28) return;
+    wire::IcmpFrame f;
+    f.ethernet = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}}, wire::kEtherTypeIpv4};
+    f.ip.source = {0x0a000003};
+    f.ip.destination = {0x0a000001};
+    const std::uint8_t how = in.byte();
+    f.icmp = {wire::kIcmpUnreachable,
+              static_cast<std::uint8_t>((how & 7) != 0 ? wire::kIcmpFragmentationNeeded : how >> 4),
+              0, in.word()};
+    f.payload.assign(last_data.begin() + 14, last_data.begin() + 14 + 28);
+    if ((how & 8) != 0) f.payload[24 + (how >> 4 & 3)] ^= std::byte{in.byte()};
+    frame(f.emit());
   }
   void raw(Input& in) {
     std::vector<std::byte> bytes(in.byte());
@@ -177,18 +218,19 @@ struct World {
   unsigned room = 64;
   Tcb* last = nullptr;
   std::uint8_t mood = 5;
-  std::uint32_t seq = 1, ack = 0, ts = 1, echo = 0;
+  std::uint32_t seq = 1, ack = 0, ts = 1, echo = 0, first = 0;
+  std::vector<std::byte> last_data;
 };
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input in(data, size);
-  World w;
+  World w(in.byte());
   w.batch.room = w.room;
   for (int steps = 0; !in.empty() && steps < 400; ++steps) {
     const std::uint8_t what = in.byte();
-    switch (what % 12) {
+    switch (what % 16) {
       case 0:
         w.step(nmio::Time{in.word()} * nmio::kMillisecond);
         break;
@@ -220,11 +262,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 7:
         w.raw(in);
         break;
+      case 8:
+        w.icmp(in);
+        break;
+      case 9:
+        w.owner.ready = !w.owner.ready;
+        if (w.owner.ready && w.last != nullptr) w.stack->tcp_output(*w.last, w.now);
+        break;
+      case 10:
+        w.step(nmio::Time{in.byte()} * 100 * nmio::kMicrosecond);
+        break;
       default:
         w.segment(in);
         break;
     }
   }
+  w.owner.ready = true;
   w.room = 64;
   w.batch.room = 64;
   for (int i = 0; i < 200; ++i) w.step(30 * nmio::kSecond);

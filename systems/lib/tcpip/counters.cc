@@ -58,6 +58,12 @@ constexpr CounterInfo kTable[] = {
     STACKRIG_TCP_COUNTER(boards_dropped, "events"),
     STACKRIG_TCP_COUNTER(ce_in, "segments"),
     STACKRIG_TCP_COUNTER(ecn_reductions, "events"),
+    STACKRIG_TCP_COUNTER(path_mtu_cuts, "events"),
+    STACKRIG_TCP_COUNTER(path_mtu_raises, "events"),
+    STACKRIG_TCP_COUNTER(icmp_ignored, "packets"),
+    STACKRIG_TCP_COUNTER(keepalive_probes, "segments"),
+    STACKRIG_TCP_COUNTER(board_visits, "ranges"),
+    STACKRIG_TCP_COUNTER(held_visits, "chunks"),
 };
 #undef STACKRIG_TCP_COUNTER
 static_assert(sizeof(kTable) / sizeof(kTable[0]) == sizeof(Counters) / sizeof(std::uint64_t),

@@ -18,9 +18,8 @@ bool sends(State s) {
 void Stack::Impl::output(Tcb& t) {
   t.flags &= ~kOutput;
   if (!sends(t.state)) return;
-  if (t.has(kRetransmitOne)) retransmit_one(t);
   if (t.outstanding() == 0 && ms - t.last_sent_ms > min_rto_us / 1000) on_idle(t);
-  if (t.has(kBoard) && !send_lost(t)) return;
+  if (t.has(kBoard | kRetransmitOne | kPathCut) && !output_first(t)) return;
   for (;;) {
     const std::uint32_t offset = t.in_flight();
     if (offset > t.queued || t.has(kNotReady)) return;  // the FIN is out, or nothing to be had
@@ -51,6 +50,14 @@ void Stack::Impl::output(Tcb& t) {
       return;
     }
   }
+}
+
+// What goes before new bytes. False where they must wait.
+bool Stack::Impl::output_first(Tcb& t) {
+  if (t.has(kRetransmitOne)) retransmit_one(t);
+  if (t.has(kBoard) && !send_lost(t)) return false;
+  if (t.has(kPathCut)) try_longer(t);
+  return true;
 }
 
 // How far from snd_una new bytes may reach, where `offset` bytes from there on are sent already.
@@ -86,9 +93,10 @@ bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit,
 // The window allows nothing. Where nothing is in flight either, only a probe can find out when it
 // does.
 void Stack::Impl::blocked(Tcb& t) {
-  if (t.outstanding() != 0 || t.timer_kind != TimerKind::none) return;
+  if (t.outstanding() != 0 || t.timer_kind > TimerKind::keepalive) return;
   start_timer(t, TimerKind::persist,
               now + Time{t.rtt.rto_us(min_rto_us, t.backoff)} * nmio::kMicrosecond);
+  if (t.has(kUserTimeout)) watch_on(t);
 }
 
 // Where the byte `offset` after snd_una lies: in the first write, nearly always.
@@ -164,16 +172,18 @@ void Stack::Impl::note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin) {
     note_sent_again(t, from, to);
   } else {
     note_sent_first(t, from, to);
-    t.snd_nxt = to;
+    t.snd_nxt = t.snd_max = to;
   }
-  t.snd_max = seq_max(t.snd_max, to);
-  if (t.timer_kind == TimerKind::none) start_retransmit_timer(t);
+  if (t.timer_kind > TimerKind::keepalive) return;
+  start_retransmit_timer(t);
+  if (t.has(kUserTimeout)) watch_on(t);
 }
 
-void Stack::Impl::note_sent_first(Tcb& t, Seq from, Seq to) {
-  // A list begins where nothing is in flight, so that it always is of the whole flight.
-  if (t.has(kSackOn) && (t.sent_first != Scoreboard::kNone || t.snd_una == t.snd_max)) {
-    if (board.append(t, from, to, us, merge_us(t))) {
+// Before snd_max moves to `to`. A list of ranges begins where nothing is in flight, so that it
+// always is of the whole flight.
+inline void Stack::Impl::note_sent_first(Tcb& t, Seq from, Seq to) {
+  if (t.has(kSackOn) && (t.sent_first != Scoreboard::kNone || t.snd_una == from)) {
+    if (board.append(t, from, to, us, merge_us(t))) [[likely]] {
       if (t.has(kRecovery)) extra(t).prr.out += to - from;
       return;
     }
@@ -189,6 +199,7 @@ void Stack::Impl::note_sent_again(Tcb& t, Seq from, Seq to) {
   if (t.sent_first == Scoreboard::kNone) {
     t.flags |= kRttTainted;
     t.snd_nxt = to;
+    t.snd_max = seq_max(t.snd_max, to);
     return;
   }
   Extra& x = extra(t);
@@ -196,7 +207,10 @@ void Stack::Impl::note_sent_again(Tcb& t, Seq from, Seq to) {
   board.resent(t, from, to, us, merge_us(t), x.board);
   x.prr.out += to - from;
   note_for_undo(x, t, from, to);
-  if (seq_gt(to, t.snd_max)) note_sent_first(t, t.snd_max, to);  // a FIN came along
+  if (seq_gt(to, t.snd_max)) {  // a FIN came along, or bytes after a probe's
+    note_sent_first(t, t.snd_max, to);
+    t.snd_max = to;
+  }
   t.snd_nxt = seq_max(t.snd_nxt, to);
 }
 

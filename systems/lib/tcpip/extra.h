@@ -10,6 +10,7 @@
 #include "tcpip/cubic.h"
 #include "tcpip/hystart.h"
 #include "tcpip/seq.h"
+#include "tcpip/stack.h"
 #include "wire/tcp_options.h"
 
 namespace stackrig::tcpip {
@@ -61,6 +62,16 @@ struct UndoState {
   bool resent;  ///< `end`, `ts` are valid
 };
 
+/// The path's MTU, where it is less than both ends' (path_mtu.cc).
+struct PathState {
+  std::uint32_t told;      ///< by a router, and not believed yet; 0: nothing
+  Seq told_for;            ///< the segment that it was told for
+  Seq probe_from;          ///< with `probe`
+  std::uint32_t raise_ms;  ///< when longer segments may be tried, our clock
+  std::uint16_t high;      ///< payload bytes that may pass at most; 0: nothing was cut
+  std::uint16_t probe;     ///< payload bytes of a longer segment under way; 0: none
+};
+
 struct Extra {
   std::uint32_t next;  ///< the pool's
 
@@ -72,13 +83,19 @@ struct Extra {
   CubicState cubic;
   HyStart hystart;
 
-  Seq ecn_recover;  ///< what marks say until then, they said before
+  PathState path;
+  KeepAlive keepalive;      ///< with kKeepAlive
+  nmio::Time user_timeout;  ///< with kUserTimeout
+  nmio::Time since;         ///< the peer has acknowledged nothing since, though it might
+  std::uint32_t full_ms;    ///< when the congestion window was in use last
+  Seq ecn_recover;          ///< what marks say until then, they said before
   bool ecn_reduced;
 
   // the receiver's
   std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks>
       held;  ///< latest first (RFC 2018 4)
   std::uint8_t held_count;
+  std::uint8_t quick_acks;  ///< so many segments are acknowledged at once
 };
 
 }  // namespace stackrig::tcpip

@@ -4,11 +4,13 @@
 //   tcpip_fastpath_bench close|keepalive|bulk [count] [batch] [options...]
 //     software-checksums   nothing is offloaded          tso        the device cuts large packets
 //     no-timestamps        RFC 7323 off                  memcpy     Sandstorm's other variant
+//     no-sack              the peer does not offer it
 //
 // Cycles per connection (SYN to FIN: three packets in, three out) or request are those of the
 // server's calls only. Instructions:
-//   valgrind --tool=callgrind --collect-atstart=no --toggle-collect='server_turn*'
-//   tcpip_fastpath_bench ...
+//   stackrig bench tcp-fastpath-instructions, or
+//   valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*server_turn*'
+//   tcpip_fastpath_bench ...    (of a build whose -march valgrind knows)
 #include <x86intrin.h>
 
 #include <cstdio>
@@ -34,7 +36,8 @@ using tcpip::Stack;
 using tcpip::Tcb;
 
 struct Options {
-  bool close = true, bulk = false, software = false, timestamps = true, memcpy = false, tso = false;
+  bool close = true, bulk = false, software = false, timestamps = true, sack = true, memcpy = false,
+       tso = false;
   std::uint64_t count = 1'000'000;
   unsigned batch = 64;
 };
@@ -139,6 +142,7 @@ class Bench {
     if ((flags & wire::kTcpSyn) != 0) {
       options.mss = 1460;
       options.window_scale = 7;
+      options.sack_permitted = o_.sack;
     }
     if (ts) options.timestamps = wire::Timestamps{ms_, p.ts_echo};
     const std::size_t option_bytes = options.size();
@@ -317,6 +321,8 @@ int main(int argc, char** argv) {
       o.software = true;
     } else if (a == "no-timestamps") {
       o.timestamps = false;
+    } else if (a == "no-sack") {
+      o.sack = false;
     } else if (a == "memcpy") {
       o.memcpy = true;
     } else if (a == "tso") {

@@ -6,7 +6,7 @@
 // loss.cc act on its acknowledgement, ecn.cc on its marks; reassembly.cc takes its bytes to the
 // application; egress.cc sends what may be sent, emit.cc and header.cc make segments of it;
 // sack_out.cc and control.cc are what is said without data; timers.cc is what happens when nothing
-// comes.
+// comes, keepalive.cc when nothing comes for long; path_mtu.cc is how long a segment may be.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "ip/interface.h"
 #include "tcpip/held.h"
 #include "tcpip/isn.h"
+#include "tcpip/limits.h"
 #include "tcpip/listeners.h"
 #include "tcpip/scoreboard.h"
 #include "tcpip/segment_in.h"
@@ -32,45 +33,6 @@ namespace stackrig::tcpip {
 
 using nmio::ChunkId;
 using nmio::kNoChunk;
-
-/// Payload begins here in a chunk of the pool that we fill: headers, and what a device keeps before
-/// the frame, fit in front.
-inline constexpr std::uint32_t kPayloadAt = 192;
-/// An MSS below this is taken for this: a peer that asks for a byte at a time makes work, not
-/// progress.
-inline constexpr std::uint16_t kMinMss = 216;
-inline constexpr std::uint16_t kDefaultMss = 536;  ///< RFC 9293 3.7.1, where the peer names none
-inline constexpr unsigned kDupAckThreshold = 3;    ///< RFC 5681
-inline constexpr std::uint32_t kPawsValidMs = 24u * 24 * 3600 * 1000;  ///< RFC 7323 5.5
-inline constexpr std::uint32_t kMaxTsoBytes = 61440;
-inline constexpr std::uint32_t kDsackReach = 1U
-                                             << 30;  ///< a report of bytes older than that is none
-
-/// A segment without data, that needs no connection: SYN, SYN-ACK, RST, the ACKs of TIME_WAIT.
-struct Control {
-  FlowKey key;
-  wire::MacAddress to;
-  Seq seq = 0;
-  Seq ack = 0;
-  std::uint8_t flags = 0;
-  std::uint16_t window = 0;
-  std::uint16_t mss = 0;  ///< 0: no option
-  std::uint8_t window_scale = kNoWindowScale;
-  bool sack_permitted = false;
-  bool timestamps = false;
-  std::uint32_t ts_value = 0;
-  std::uint32_t ts_echo = 0;
-};
-
-/// What both ends agreed on in their SYNs.
-struct Agreed {
-  std::uint16_t mss = kDefaultMss;
-  std::uint8_t peer_scale = kNoWindowScale;
-  bool timestamps = false;
-  bool sack = false;
-  bool ecn = false;
-  std::uint32_t ts_value = 0;
-};
 
 struct Stack::Impl {
   Impl(const Config& c, nmio::PacketMemory& m, nmio::TxBatch& o);
@@ -153,34 +115,30 @@ struct Stack::Impl {
   void remember_timestamp(Tcb& t, const SegmentIn& s);
 
   // --- ack.cc ---
-  bool on_ack(Tcb& t, const SegmentIn& s);
+  [[gnu::noinline]] bool on_ack(Tcb& t, const SegmentIn& s);
   void on_new_ack(Tcb& t, const SegmentIn& s);
   void update_window(Tcb& t, const SegmentIn& s);
   bool window_was_used(const Tcb& t, std::uint32_t in_flight) const;
   void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us);
   void take_acked(Tcb& t, std::uint32_t all);
+  void take_acked_inline(Tcb& t, std::uint32_t all);
+  void validate_window(Tcb& t);
   void measure(Tcb& t, const SegmentIn& s);
   void release_acked(Tcb& t, std::uint32_t bytes);
 
   // --- sack_in.cc: what the peer reports, and the scoreboard ---
-  struct Reports {
-    unsigned count = 0;
-    std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> blocks;
-    bool came_twice = false;
-    wire::SackBlock twice;
-  };
   static Reports reports_of(const Tcb& t, const SegmentIn& s);
-  void on_ack_with_board(Tcb& t, const SegmentIn& s);
+  [[gnu::noinline]] void on_ack_with_board(Tcb& t, const SegmentIn& s);
   void on_came_twice(Tcb& t, Extra& x, const wire::SackBlock& twice);
   void measure_board(Tcb& t, Seq ack, std::uint32_t sample);
   void leave_board(Tcb& t, Extra& x);
-  void drop_board(Tcb& t);
+  [[gnu::cold]] void drop_board(Tcb& t);
   [[nodiscard]] bool has_extra(const Tcb& t) const { return t.extra != LazyPool<Extra>::kNone; }
   Extra& extra(Tcb& t) {
     if (!has_extra(t)) give_extra(t);
     return extras[t.extra];
   }
-  void give_extra(Tcb& t);
+  [[gnu::cold]] void give_extra(Tcb& t);
   void give_back_sender(Tcb& t);
   /// Bytes in the network: what is in flight less what arrived or is taken for lost.
   [[nodiscard]] std::uint32_t pipe(const Tcb& t) const {
@@ -208,9 +166,10 @@ struct Stack::Impl {
 
   // --- recovery.cc: getting over it (RFC 6675, 6937) ---
   bool send_lost(Tcb& t);
+  bool send_again(Tcb& t, std::uint32_t offset, std::uint32_t bytes);
   [[nodiscard]] std::uint32_t may_send_again(const Tcb& t, const SentRange& r) const;
   bool send_bare_fin(Tcb& t, Seq seq);
-  void enter_recovery(Tcb& t, Extra& x);
+  void enter_recovery(Tcb& t, Extra& x, std::uint32_t delivered);
   void reduce_proportionally(Tcb& t, Extra& x, std::uint32_t delivered, bool safe);
   void leave_recovery(Tcb& t, Extra& x);
   static void begin_undo(Tcb& t, Extra& x);
@@ -221,6 +180,7 @@ struct Stack::Impl {
 
   // --- sack_out.cc: what we report ---
   void note_held(Tcb& t, Seq from, Seq to);
+  [[nodiscard]] bool acks_quickly(Tcb& t);
   void note_not_held(Tcb& t, Seq from, Seq to);
   void note_came_twice(Tcb& t, Seq from, Seq to);
   std::uint32_t write_sack(Tcb& t, std::byte* at);
@@ -254,11 +214,34 @@ struct Stack::Impl {
   std::uint8_t ecn_of_syn(Tcb& t, bool ack);
   static std::uint8_t mark_ecn(Tcb& t, std::byte* p, std::uint32_t len, Seq seq,
                                std::uint8_t flags);
-  void on_ecn(Tcb& t, const SegmentIn& s);
+  [[gnu::cold]] void on_ecn(Tcb& t, const SegmentIn& s);
   void on_ece(Tcb& t, const SegmentIn& s);
+
+  // --- path_mtu.cc ---
+  static std::uint32_t header_overhead(const Tcb& t);
+  static void on_icmp_error(void* context, const ip::IcmpError& e);
+  bool on_unreachable(const ip::IcmpError& e);
+  void take_told_mtu(Tcb& t, Extra& x);
+  void cut_mss(Tcb& t, Extra& x, std::uint32_t mtu);
+  void suspect_path(Tcb& t);
+  void try_longer(Tcb& t);
+  bool judge_longer(Tcb& t, Extra& x);
+
+  // --- keepalive.cc ---
+  void set_keepalive(Tcb& t, const KeepAlive& k);
+  void set_user_timeout(Tcb& t, Time timeout);
+  void watch_peer(Tcb& t);
+  void start_keepalive(Tcb& t);
+  [[gnu::cold]] void watch_on(Tcb& t);
+  void on_keepalive_timer(Tcb& t);
+  void limit_timer(Tcb& t);
+  bool user_timed_out(Tcb& t);
+  void on_user_timeout_option(Tcb& t, std::uint16_t option);
+  [[nodiscard]] std::uint16_t user_timeout_option() const;
 
   // --- egress.cc ---
   void output(Tcb& t);
+  [[gnu::noinline]] bool output_first(Tcb& t);
   bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write) const;
   [[nodiscard]] std::uint32_t send_window(const Tcb& t, std::uint32_t offset) const;
   void on_idle(Tcb& t);
@@ -274,7 +257,7 @@ struct Stack::Impl {
   void send_fin(Tcb& t);
   void note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin);
   void note_sent_first(Tcb& t, Seq from, Seq to);
-  void note_sent_again(Tcb& t, Seq from, Seq to);
+  [[gnu::cold]] void note_sent_again(Tcb& t, Seq from, Seq to);
 
   // --- emit.cc ---
   unsigned emit(Tcb& t, std::span<Segment> segments, Seq seq, std::uint8_t last_flags,
@@ -313,6 +296,7 @@ struct Stack::Impl {
   void run_timers(Time now);
   void on_timer(Tcb& t);
   void on_slow_timer(Tcb& t);
+  void on_slow_timer_of_kind(Tcb& t);
   void on_persist(Tcb& t);
   void start_timer(Tcb& t, TimerKind kind, Time at);
   void stop_timer(Tcb& t) { t.timer_kind = TimerKind::none; }

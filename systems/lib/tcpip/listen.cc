@@ -62,6 +62,7 @@ Agreed Stack::Impl::agree(const SegmentIn& s) const {
   if (config.window_scaling) a.peer_scale = s.window_scale;
   a.sack = s.sack_permitted && config.sack;
   a.ecn = asks_for_ecn(s);
+  a.user_timeout = s.user_timeout;
   if (s.has_timestamps && config.timestamps) {
     a.timestamps = true;
     a.ts_value = s.ts_value;

@@ -62,6 +62,7 @@ void Stack::Impl::on_retransmit_timeout(Tcb& t) {
     return;
   }
   ++c->rto_fired;
+  suspect_path(t);
   if (t.sent_first != Scoreboard::kNone) {
     on_board_timeout(t);
     return;
@@ -92,6 +93,7 @@ void Stack::Impl::on_board_timeout(Tcb& t) {
   board.lose_all(t, x.board);
   x.probe.out = false;
   x.rack.any = false;
+  judge_longer(t, x);
   t.recover = t.snd_max;
   t.flags = (t.flags & ~(kRecovery | kLostNotReady)) | kLossSeen | kBoard;
   if (t.backoff < 16) ++t.backoff;

@@ -14,13 +14,14 @@ void Stack::Impl::apply(Tcb& t, const Agreed& a) {
   if (a.timestamps) {
     t.flags |= kTimestampsOn;
     t.ts_recent = a.ts_value;
-    t.ts_recent_ms = ms;
+    t.heard_ms = ms;
   } else {
     t.flags &= ~kTimestampsOn;
   }
   const bool scaled = a.peer_scale != kNoWindowScale;
   if (a.sack) t.flags |= kSackOn;
   if (a.ecn) t.flags |= kEcnOn;
+  if (a.user_timeout != 0) on_user_timeout_option(t, a.user_timeout);
   t.snd_wscale = scaled ? a.peer_scale : 0;
   t.rcv_wscale = scaled ? window_scale : 0;
   if (scaled) t.flags |= kScalingOn;
@@ -49,6 +50,7 @@ bool Stack::Impl::send_syn(Tcb& t) {
   k.ack = ack ? t.rcv_nxt : 0;
   k.window = syn_window();
   k.mss = static_cast<std::uint16_t>(config.mtu - 40);
+  if (config.user_timeout_option) k.user_timeout = user_timeout_option();
   k.sack_permitted = ack ? t.has(kSackOn) : config.sack;
   k.timestamps = ack ? t.has(kTimestampsOn) : config.timestamps;
   k.ts_value = ms + t.ts_offset;
@@ -180,6 +182,7 @@ void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   t.snd_wl1 = s.seq;
   t.snd_wl2 = s.ack;
   t.last_sent_ms = ms;
+  watch_peer(t);
   t.state = t.has(kFinQueued) ? State::fin_wait_1 : State::established;
   if (t.queued != 0 || t.has(kFinQueued)) t.flags |= kOutput;
   if (t.has(kPassive)) {

@@ -15,7 +15,7 @@ std::uint32_t load32(const std::byte* p) {
 }
 
 void take_sack(const std::byte* at, std::size_t length, SegmentIn& s) {
-  s.sack_blocks = static_cast<std::uint8_t>(std::min((length - 2) / 8, s.sack.size()));
+  s.sack_blocks = static_cast<std::uint32_t>(std::min((length - 2) / 8, s.sack.size()));
   for (unsigned i = 0; i < s.sack_blocks; ++i) {
     const std::byte* b = at + 2 + std::size_t{8} * i;
     s.sack[i] = {load32(b), load32(b + 4)};
@@ -40,6 +40,9 @@ void take_option(const std::byte* at, std::size_t length, SegmentIn& s) {
         s.ts_value = load32(at + 2);
         s.ts_echo = load32(at + 6);
       }
+      break;
+    case wire::kTcpOptionUserTimeout:
+      if (length == 4 && s.packet_was_syn) s.user_timeout = static_cast<std::uint16_t>(load32(at));
       break;
     case wire::kTcpOptionSackPermitted:
       if (length == 2 && s.packet_was_syn) s.sack_permitted = true;

@@ -19,6 +19,7 @@ inline bool parse_options(std::span<const std::byte> options, SegmentIn& s) {
   s.mss = 0;
   s.window_scale = kNoWindowScale;
   s.sack_permitted = false;
+  s.user_timeout = 0;
   s.sack_blocks = 0;
   if (options.empty()) return true;
   if (const auto ts = wire::only_timestamps(options.data(), options.size())) {

@@ -94,9 +94,11 @@ std::uint32_t Stack::Impl::detect_loss(Tcb& t, Extra& x) {
 void Stack::Impl::act_on_losses(Tcb& t, Extra& x, std::uint32_t delivered, bool advanced) {
   const std::uint32_t lost_before = x.board.lost;
   const std::uint32_t wait = detect_loss(t, x);
-  const bool more_lost = x.board.lost > lost_before;
+  const std::uint32_t newly = x.board.lost - lost_before;
+  const std::uint32_t longer = x.path.probe;
+  const bool more_lost = newly != 0 && !(judge_longer(t, x) && newly <= longer);
   const bool known = t.has(kLossSeen) && seq_lt(t.snd_una, t.recover);
-  if (more_lost && !t.has(kRecovery) && !known) enter_recovery(t, x);
+  if (more_lost && !t.has(kRecovery) && !known) enter_recovery(t, x, delivered);
   if (t.has(kRecovery)) reduce_proportionally(t, x, delivered, advanced && !more_lost);
   if (x.board.lost != 0) t.flags |= kOutput;
   if (wait != 0) {

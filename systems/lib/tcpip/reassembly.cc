@@ -77,6 +77,7 @@ bool Stack::Impl::hold(Tcb& t, SegmentIn& s) {
     for (std::uint32_t i = t.held_first; i != kNoHold && seq_le(holds[i].seq, from);
          i = holds[i].next) {
       before = i;
+      ++c->held_visits;
     }
   }
   if (before != kNoHold && seq_gt(holds[before].end(), from)) {

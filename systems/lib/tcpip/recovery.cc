@@ -7,41 +7,43 @@
 
 namespace stackrig::tcpip {
 
-// Sends what is lost, oldest first, as the congestion window allows. False where it could not go
-// and new bytes must not go before it.
+// Sends what is lost, oldest first, as the congestion window allows: one walk over the list. False
+// where it could not go and new bytes must not go before it.
 bool Stack::Impl::send_lost(Tcb& t) {
   Extra& x = extra(t);
+  std::uint32_t before = Scoreboard::kNone;
   std::uint32_t i = t.sent_first;
   while (x.board.lost != 0 && i != Scoreboard::kNone) {
     if (!board[i].is(kRangeLost)) {
+      before = i;
       i = board.next(i);
       continue;
     }
-    const SentRange r = board[i];
-    const std::uint32_t offset = r.from - t.snd_una;
-    const std::uint32_t allowed = may_send_again(t, r);
-    if (allowed == 0) return true;
-    if (t.has(kLostNotReady)) return true;
-    if (offset >= t.queued) {
-      return send_bare_fin(t, r.from);
-    }
-    const auto data =
-        static_cast<std::uint32_t>(std::min<std::uint64_t>(allowed, t.queued - offset));
-    const std::uint64_t waits = t.flags & kNotReady;
-    t.flags &= ~kNotReady;
-    const std::uint32_t sent = send_range(t, place_of(t, offset), offset, data, true);
-    const bool not_ready = t.has(kNotReady);
-    t.flags = (t.flags & ~kNotReady) | waits;
-    if (sent == 0) {
-      // No room or no buffer: poll_output() tries again.
-      t.flags |= not_ready ? kLostNotReady : kOutput;
-      return false;
-    }
-    i = t.sent_first;
-    while (i != Scoreboard::kNone && seq_le(board[i].to, r.from)) i = board.next(i);
-    if (i != Scoreboard::kNone && board[i].is(kRangeLost) && board[i].from == r.from) return true;
+    const std::uint32_t allowed = may_send_again(t, board[i]);
+    if (allowed == 0 || t.has(kLostNotReady)) return true;
+    const std::uint32_t lost = x.board.lost;
+    board.start_after(before);
+    const bool went = send_again(t, board[i].from - t.snd_una, allowed);
+    before = board.cursor();
+    board.start_after(Scoreboard::kNone);
+    if (!went) return false;
+    if (x.board.lost == lost) return true;
+    i = before == Scoreboard::kNone ? t.sent_first : board[before].next;
   }
   return true;
+}
+
+// `bytes` from `offset` after snd_una on, or the FIN where there are none. False: not now.
+bool Stack::Impl::send_again(Tcb& t, std::uint32_t offset, std::uint32_t bytes) {
+  if (offset >= t.queued) return send_bare_fin(t, t.snd_una + offset);
+  const auto data = static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, t.queued - offset));
+  // New bytes may be waited for while these are at hand, and the other way round.
+  const std::uint64_t waits = t.flags & kNotReady;
+  t.flags &= ~kNotReady;
+  const bool went = send_range(t, place_of(t, offset), offset, data, true) != 0;
+  if (!went) t.flags |= t.has(kNotReady) ? kLostNotReady : kOutput;
+  t.flags = (t.flags & ~kNotReady) | waits;
+  return went;
 }
 
 // How many bytes of lost range `r` may go now. The oldest segment goes whatever the peer's window
@@ -73,9 +75,10 @@ bool Stack::Impl::send_bare_fin(Tcb& t, Seq seq) {
 }
 
 // The scoreboard shows a loss that is not part of one which is got over already.
-void Stack::Impl::enter_recovery(Tcb& t, Extra& x) {
+// `delivered`: by the ACK that showed it; it was in flight then.
+void Stack::Impl::enter_recovery(Tcb& t, Extra& x, std::uint32_t delivered) {
   // What was sent for what the peer reported is no part of it (RFC 5681 3.2 step 2, RFC 6675 5).
-  const std::uint32_t flight = std::min(t.outstanding(), congestion::window(t.cc));
+  const std::uint32_t flight = std::min(t.outstanding() + delivered, congestion::window(t.cc));
   begin_undo(t, x);
   congestion::on_congestion(t.cc, config.congestion_control, x.cubic, flight, t.mss);
   x.prr = {std::max(flight, 1U), 0, 0};

@@ -19,18 +19,17 @@ struct RttEstimator {
   /// A round trip was measured. Karn: never over a segment that was sent twice, unless timestamps
   /// tell which one was answered.
   void sample(std::uint32_t us) {
-    us = std::clamp(us, 1U, kMaxRtoUs);
-    if (srtt8 == 0) {
+    us = std::clamp(us, 1U, kMaxRtoUs);  // below 2^26: nothing here overflows
+    if (srtt8 == 0) [[unlikely]] {
       srtt8 = us * 8;
       rttvar4 = us * 2;  // R / 2
       least = us;
       return;
     }
-    const std::int64_t delta = static_cast<std::int64_t>(us) - (srtt8 >> 3);
-    const std::uint64_t size = static_cast<std::uint64_t>(delta < 0 ? -delta : delta);
-    rttvar4 = static_cast<std::uint32_t>(rttvar4 - (rttvar4 >> 2) + size);
-    srtt8 = static_cast<std::uint32_t>(static_cast<std::int64_t>(srtt8) + delta);
-    srtt8 = std::max(srtt8, 1U);
+    const auto delta = static_cast<std::int32_t>(us - (srtt8 >> 3));
+    srtt8 += static_cast<std::uint32_t>(delta);
+    srtt8 += srtt8 == 0 ? 1 : 0;
+    rttvar4 += static_cast<std::uint32_t>(delta < 0 ? -delta : delta) - (rttvar4 >> 2);
     // A minimum that ages: a path that became longer is believed after some hundred round trips
     // (RFC 8985 6.2 step 1 asks for a windowed one, and leaves open which).
     least = us < least ? us : least + ((us - least) >> 8);

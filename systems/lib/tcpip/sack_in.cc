@@ -9,7 +9,7 @@ namespace stackrig::tcpip {
 
 // What the blocks of an ACK say, in sequence order and apart from each other. Those that cannot be
 // are passed over: nobody learns anything from sending them.
-Stack::Impl::Reports Stack::Impl::reports_of(const Tcb& t, const SegmentIn& s) {
+Reports Stack::Impl::reports_of(const Tcb& t, const SegmentIn& s) {
   Reports r;
   const Seq low = seq_max(s.ack, t.snd_una);
   for (unsigned i = 0; i < s.sack_blocks; ++i) {
@@ -78,6 +78,7 @@ void Stack::Impl::on_ack_with_board(Tcb& t, const SegmentIn& s) {
   if (advanced && !recovering && limited) grow_window(t, acked, sample);
   act_on_losses(t, x, delivered, advanced);
   leave_board(t, x);
+  c->board_visits = board.visits();
   if (delivered != 0) t.flags |= kOutput;
 }
 

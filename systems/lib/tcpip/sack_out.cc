@@ -9,6 +9,8 @@
 namespace stackrig::tcpip {
 namespace {
 
+constexpr std::uint8_t kQuickAcks = 16;
+
 void store32(std::byte* p, std::uint32_t v) {
   v = __builtin_bswap32(v);
   std::memcpy(p, &v, sizeof v);
@@ -35,6 +37,15 @@ void Stack::Impl::note_held(Tcb& t, Seq from, Seq to) {
   for (unsigned i = kept; i > 0; --i) x.held[i] = x.held[i - 1];
   x.held[0] = first;
   x.held_count = static_cast<std::uint8_t>(kept + 1);
+  x.quick_acks = kQuickAcks;
+}
+
+// After a gap the sender's window is small and its clock are our ACKs: they are not delayed for a
+// while (RFC 5681 4.2 asks for them at once while there is a gap).
+bool Stack::Impl::acks_quickly(Tcb& t) {
+  if (!has_extra(t) || extra(t).quick_acks == 0) return false;
+  --extra(t).quick_acks;
+  return true;
 }
 
 // Nothing of [from, to) is held any more: it was received in order, or had to go.

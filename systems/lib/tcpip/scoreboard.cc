@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcpip/scoreboard.h"
 
+#include <utility>
+
 namespace stackrig::tcpip {
 
 bool Scoreboard::append_range(Tcb& t, Seq from, Seq to, std::uint32_t us) {
+  SentRange* last = t.sent_last == kNone ? nullptr : &pool_[t.sent_last];
+  const bool extends = last != nullptr && !last->is(kRangeSacked | kRangeLost);
   std::uint32_t i = kNone;
-  if (t.sent_count < kMostRanges / 2) i = pool_.take();
+  if (t.sent_count < (extends ? kMostRanges / 2 : kMostRanges)) i = pool_.take();
   if (i == kNone) {
     // Times become coarser: those before count as sent with these, so nothing is lost too early.
-    if (t.sent_last == kNone || pool_[t.sent_last].is(kRangeSacked | kRangeLost)) return false;
-    SentRange& last = pool_[t.sent_last];
-    last.to = to;
-    last.sent_us = us;
-    last.spread_us = 0;
+    if (!extends) return false;
+    last->to = to;
+    last->sent_us = us;
+    last->spread_us = 0;
     return true;
   }
   pool_[i] = {from, to, us, kNone, 0, 0};
-  (t.sent_last == kNone ? t.sent_first : pool_[t.sent_last].next) = i;
+  (last == nullptr ? t.sent_first : last->next) = i;
   t.sent_last = i;
   ++t.sent_count;
   return true;
@@ -72,8 +75,8 @@ void Scoreboard::unlink(Tcb& t, std::uint32_t before, std::uint32_t i) {
 
 void Scoreboard::resent(Tcb& t, Seq from, Seq to, std::uint32_t us, std::uint32_t merge_us,
                         BoardSums& sums) {
-  std::uint32_t before = kNone;
-  std::uint32_t i = t.sent_first;
+  std::uint32_t before = std::exchange(cursor_, kNone);
+  std::uint32_t i = before == kNone ? t.sent_first : pool_[before].next;
   for (; i != kNone && seq_le(pool_[i].to, from); i = next(i)) before = i;
   while (i != kNone && seq_lt(pool_[i].from, to)) {
     if (!pool_[i].is(kRangeSacked)) {
@@ -96,6 +99,7 @@ void Scoreboard::resent(Tcb& t, Seq from, Seq to, std::uint32_t us, std::uint32_
     before = i;
     i = next(i);
   }
+  cursor_ = before;
 }
 
 void Scoreboard::lose_all(Tcb& t, BoardSums& sums) {
@@ -115,6 +119,7 @@ void Scoreboard::lose_none(Tcb& t, BoardSums& sums) {
 }
 
 void Scoreboard::drop(Tcb& t) {
+  cursor_ = kNone;
   while (t.sent_first != kNone) pop(t);
 }
 

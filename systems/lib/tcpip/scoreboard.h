@@ -12,6 +12,7 @@
 // Work: every operation walks the list once, and a list has at most kMostRanges.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -41,10 +42,19 @@ struct SentRange {
   [[nodiscard]] bool is(std::uint8_t bits) const { return (state & bits) != 0; }
 };
 
+/// What the blocks of an ACK say, sorted out.
+struct Reports {
+  unsigned count = 0;  ///< in `blocks`, in sequence order and apart from each other
+  std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> blocks;
+  bool came_twice = false;
+  wire::SackBlock twice;  ///< RFC 2883
+};
+
 class Scoreboard {
  public:
   static constexpr std::uint32_t kNone = LazyPool<SentRange>::kNone;
-  /// Ranges that one connection may have; new data takes no more than half of them.
+  /// Ranges that one connection may have; new data takes no more than half of them where it can be
+  /// joined with what went before.
   static constexpr unsigned kMostRanges = 256;
 
   explicit Scoreboard(std::uint32_t ranges) : pool_(ranges) {}
@@ -137,6 +147,10 @@ class Scoreboard {
     }
   }
 
+  /// A walk that sends lost ranges again goes on from range `before` (kNone: the list's beginning),
+  /// which lies before what is sent next; cursor() is then the last that was sent.
+  void start_after(std::uint32_t before) { cursor_ = before; }
+  [[nodiscard]] std::uint32_t cursor() const { return cursor_; }
   /// [from, to) went out again at `us`.
   void resent(Tcb& t, Seq from, Seq to, std::uint32_t us, std::uint32_t merge_us, BoardSums& sums);
   /// All of range `i` is lost.
@@ -175,6 +189,7 @@ class Scoreboard {
 
   LazyPool<SentRange> pool_;
   std::uint64_t visits_ = 0;
+  std::uint32_t cursor_ = kNone;  ///< where resent() begins, then where it ended
 };
 
 }  // namespace stackrig::tcpip

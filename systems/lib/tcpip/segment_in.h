@@ -31,10 +31,11 @@ struct SegmentIn {
   std::byte* payload;
   std::uint32_t len;
   const nmio::RxPacket* packet;
-  std::uint16_t mss;          ///< of a SYN; 0: none
-  std::uint8_t window_scale;  ///< of a SYN; kNoWindowScale: none
-  bool sack_permitted;        ///< of a SYN
-  std::uint8_t sack_blocks;   ///< that many in `sack`
+  std::uint16_t mss;           ///< of a SYN; 0: none
+  std::uint8_t window_scale;   ///< of a SYN; kNoWindowScale: none
+  bool sack_permitted;         ///< of a SYN
+  std::uint16_t user_timeout;  ///< of a SYN, RFC 5482, as in the option; 0: none
+  std::uint32_t sack_blocks;   ///< that many in `sack`
   std::array<wire::SackBlock, wire::TcpOptions::kMaxSackBlocks> sack;
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }

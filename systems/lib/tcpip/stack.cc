@@ -47,6 +47,9 @@ const Config& checked(const Config& c) {
   if (c.min_rto == 0 || c.initial_rto < c.min_rto) {
     refuse("min_rto must be above 0 and initial_rto not below it");
   }
+  if (c.keepalive.idle != 0 && (c.keepalive.interval == 0 || c.keepalive.probes == 0)) {
+    refuse("keepalive needs an interval and probes above 0");
+  }
   return c;
 }
 
@@ -87,6 +90,7 @@ Stack::Impl::Impl(const Config& cfg, nmio::PacketMemory& m, nmio::TxBatch& o)
   max_held_each = std::max(4U, cfg.max_held_chunks / 4);
   port_counter = static_cast<std::uint32_t>(derived(cfg, 6));
   ip.on_resolved(&Impl::on_resolved, this);
+  ip.on_icmp_error(&Impl::on_icmp_error, this);
 }
 
 Stack::Impl::~Impl() {
@@ -199,6 +203,16 @@ Result Stack::tcp_close(Tcb& t, Time now) {
 
 Result Stack::tcp_connect(Tcb& t, wire::Endpoint remote, Time now) {
   return impl_->connect(t, remote, now);
+}
+
+void Stack::tcp_keepalive(Tcb& t, const KeepAlive& keepalive, Time now) {
+  impl_->set_time(now);
+  impl_->set_keepalive(t, keepalive);
+}
+
+void Stack::tcp_user_timeout(Tcb& t, Time timeout, Time now) {
+  impl_->set_time(now);
+  impl_->set_user_timeout(t, timeout);
 }
 
 void Stack::tcp_abort(Tcb& t, Time now) {

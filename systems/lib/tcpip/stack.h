@@ -62,6 +62,14 @@ enum class Ended : std::uint8_t { normally, reset_by_peer, timed_out, refused, a
 /// Explicit congestion notification (RFC 3168): never, where the peer asks, or asked for as well.
 enum class Ecn : std::uint8_t { off, accept, request };
 
+/// Asking a silent peer whether it lives (RFC 1122 4.2.3.6); it is given up after idle + probes x
+/// interval.
+struct KeepAlive {
+  Time idle;  ///< of silence before the first question; 0: never
+  Time interval;
+  std::uint32_t probes;
+};
+
 struct Config {
   wire::Ipv4Cidr address;           ///< the interface's address
   std::uint32_t address_count = 1;  ///< so many consecutive addresses from it on are ours (clients)
@@ -92,6 +100,10 @@ struct Config {
   Time initial_rto = nmio::kSecond;     ///< RFC 6298
   Time time_wait = 60 * nmio::kSecond;  ///< 2 MSL
   Time fin_wait_2_timeout = 60 * nmio::kSecond;
+  KeepAlive keepalive = {0, 75 * nmio::kSecond, 9};  ///< of every connection; RFC 1122: off
+  /// Data unacknowledged for so long ends a connection (RFC 9293 3.9.1); 0: max_retransmits alone.
+  Time user_timeout = 0;
+  bool user_timeout_option = false;  ///< RFC 5482: advertised, and taken from peers
   unsigned max_retransmits = 12;
   unsigned max_syn_retransmits = 5;
   bool nagle =
@@ -118,7 +130,8 @@ struct Counters {
   std::uint64_t time_wait_now, time_wait_reused, time_wait_recycled;
   std::uint64_t no_chunk, no_tx_room, held_chunks_now, held_dropped, zero_window_probes,
       delayed_acks;
-  std::uint64_t tail_probes, undone, dsacks_in, boards_dropped, ce_in, ecn_reductions;
+  std::uint64_t tail_probes, undone, dsacks_in, boards_dropped, ce_in, ecn_reductions,
+      path_mtu_cuts, path_mtu_raises, icmp_ignored, keepalive_probes, board_visits, held_visits;
 };
 struct CounterInfo {
   const char* name;  ///< "tcp.segs_in"
@@ -183,6 +196,9 @@ class Stack {
   void tcp_closed(Tcb& tcb, ClosedFn fn);
   /// Opens a bound tcb towards `remote`; the next hop is resolved by ARP.
   Result tcp_connect(Tcb& tcb, wire::Endpoint remote, Time now);
+  /// Both hold from now on, in place of the configuration's; an idle or a timeout of 0: off.
+  void tcp_keepalive(Tcb& tcb, const KeepAlive& keepalive, Time now);
+  void tcp_user_timeout(Tcb& tcb, Time timeout, Time now);
   void tcp_abort(Tcb& tcb, Time now);   ///< RST, and gone
   void tcp_resume(Tcb& tcb, Time now);  ///< offers bytes that the reader left behind again
   void tcp_output(Tcb& tcb, Time now);  ///< a write that was not ready may be now

@@ -21,8 +21,8 @@ bool Stack::Impl::fast_path(Tcb& t, SegmentIn& s) {
   if (s.len == 0 ? s.ack == t.snd_una : s.len > t.rcv_adv - t.rcv_nxt) return false;
   if (s.has_timestamps && t.last_ack_sent == s.seq) {  // RFC 7323 4.3 (2): the segment is in order
     t.ts_recent = s.ts_value;
-    t.ts_recent_ms = ms;
   }
+  t.heard_ms = ms;
   if (t.has(kEcnOn)) on_ecn(t, s);
   update_window(t, s);
   if (s.ack != t.snd_una) on_new_ack(t, s);
@@ -57,6 +57,7 @@ void Stack::Impl::process_synchronised(Tcb& t, SegmentIn& s) {
     return;
   }
   if (!s.has(wire::kTcpAck)) return;
+  t.heard_ms = ms;
   if (t.has(kEcnOn)) on_ecn(t, s);
   trim(t, s);
   remember_timestamp(t, s);
@@ -107,11 +108,12 @@ bool Stack::Impl::acceptable(Tcb& t, SegmentIn& s) {
   return false;
 }
 
-// RFC 7323 5.3. A segment without the option, though it was agreed on, is dropped as well (3.2).
+// RFC 7323 5.3, and 5.5: after so long a silence a timestamp says nothing. A segment without the
+// option, though it was agreed on, is dropped as well (3.2).
 bool Stack::Impl::paws_fails(Tcb& t, const SegmentIn& s) const {
   if (!t.has(kTimestampsOn) || s.has(wire::kTcpRst)) return false;
   if (!s.has_timestamps) return true;
-  return seq_lt(s.ts_value, t.ts_recent) && ms - t.ts_recent_ms < kPawsValidMs;
+  return seq_lt(s.ts_value, t.ts_recent) && ms - t.heard_ms < kPawsValidMs;
 }
 
 // Takes off what lies outside the window.
@@ -137,11 +139,9 @@ void Stack::Impl::remember_timestamp(Tcb& t, const SegmentIn& s) {
   if (!s.has_timestamps || !t.has(kTimestampsOn)) return;
   if (seq_ge(s.ts_value, t.ts_recent) && seq_le(s.seq, t.last_ack_sent)) {
     t.ts_recent = s.ts_value;
-    t.ts_recent_ms = ms;
   } else if (seq_lt(s.ts_value, t.ts_recent)) {
     // PAWS let it pass: the old value has outlived itself (5.5).
     t.ts_recent = s.ts_value;
-    t.ts_recent_ms = ms;
   }
 }
 

@@ -45,6 +45,7 @@ struct Write {
 /// What the slow timer is armed for. They exclude each other.
 enum class TimerKind : std::uint8_t {
   none,
+  keepalive,   ///< nothing is in flight, and the peer may be gone (kKeepAlive)
   retransmit,  ///< SYN, data or FIN are unacknowledged
   persist,     ///< the peer's window is closed (or too small) and nothing is in flight
   fin_wait_2,  ///< our FIN is acknowledged, the peer's has not come
@@ -96,6 +97,10 @@ inline constexpr std::uint64_t kEcnOn = std::uint64_t{1} << 33;     ///< RFC 316
 inline constexpr std::uint64_t kEcnAsked = std::uint64_t{1} << 34;  ///< in the SYN that is out
 inline constexpr std::uint64_t kEcnEcho = std::uint64_t{1} << 35;   ///< a mark came: ECE until CWR
 inline constexpr std::uint64_t kCwrDue = std::uint64_t{1} << 36;    ///< the window was reduced
+/// Segments are shorter than was agreed on: Extra::path.
+inline constexpr std::uint64_t kPathCut = std::uint64_t{1} << 37;
+inline constexpr std::uint64_t kKeepAlive = std::uint64_t{1} << 38;    ///< Extra::keepalive
+inline constexpr std::uint64_t kUserTimeout = std::uint64_t{1} << 39;  ///< Extra::user_timeout
 
 class alignas(64) Tcb {
  public:
@@ -170,7 +175,7 @@ class alignas(64) Tcb {
   Seq irs;
   Seq iss;
   std::uint32_t max_snd_wnd;   ///< largest that the peer has offered
-  std::uint32_t ts_recent_ms;  ///< when ts_recent was set, our clock
+  std::uint32_t heard_ms;      ///< when an acceptable segment came last, our clock
   std::uint32_t rcv_window;    ///< bytes that this connection may offer
   Seq recover;                 ///< snd_max when the loss was found (RFC 6582)
   std::uint32_t last_sent_ms;  ///< when data went out last

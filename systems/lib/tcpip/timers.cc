@@ -32,16 +32,17 @@ void Stack::Impl::start_timer(Tcb& t, TimerKind kind, Time at) {
   arm(t, at);
 }
 
+// With a scoreboard that shows nothing amiss, a probe comes first (RFC 8985 7.2).
 void Stack::Impl::start_retransmit_timer(Tcb& t) {
-  const std::uint32_t rto = t.rtt.rto_us(min_rto_us, t.backoff);
   if (t.sent_first != Scoreboard::kNone && !t.has(kBoard)) {
-    const std::uint32_t probe = probe_wait_us(t);
-    if (probe < rto) {
-      start_timer(t, TimerKind::probe, now + Time{probe} * nmio::kMicrosecond);
+    const std::uint32_t wait = probe_wait_us(t);
+    if (wait < min_rto_us || wait < t.rtt.rto_us(min_rto_us, t.backoff)) {
+      start_timer(t, TimerKind::probe, now + Time{wait} * nmio::kMicrosecond);
       return;
     }
   }
-  start_timer(t, TimerKind::retransmit, now + Time{rto} * nmio::kMicrosecond);
+  start_timer(t, TimerKind::retransmit,
+              now + Time{t.rtt.rto_us(min_rto_us, t.backoff)} * nmio::kMicrosecond);
 }
 
 void Stack::Impl::schedule_ack(Tcb& t) {
@@ -80,7 +81,16 @@ void Stack::Impl::on_timer(Tcb& t) {
 }
 
 void Stack::Impl::on_slow_timer(Tcb& t) {
+  if (t.has(kUserTimeout) && user_timed_out(t)) return;
+  on_slow_timer_of_kind(t);
+  if (t.has(kUserTimeout)) limit_timer(t);
+}
+
+void Stack::Impl::on_slow_timer_of_kind(Tcb& t) {
   switch (t.timer_kind) {
+    case TimerKind::keepalive:
+      on_keepalive_timer(t);
+      return;
     case TimerKind::fin_wait_2:
       end(t, Ended::timed_out);
       return;

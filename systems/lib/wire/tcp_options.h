@@ -17,6 +17,7 @@ inline constexpr std::uint8_t kTcpOptionWindowScale = 3;
 inline constexpr std::uint8_t kTcpOptionSackPermitted = 4;
 inline constexpr std::uint8_t kTcpOptionSack = 5;
 inline constexpr std::uint8_t kTcpOptionTimestamps = 8;
+inline constexpr std::uint8_t kTcpOptionUserTimeout = 28;
 inline constexpr std::size_t kTcpOptionsMax = 40;
 inline constexpr unsigned kMaxWindowScale = 14;  ///< RFC 7323 2.3
 /// Bytes of the timestamps option with the two NOPs that align it (RFC 7323 appendix A).
