@@ -241,7 +241,7 @@ void Stack::Impl::resume(Tcb& t) {
 
 void Stack::Impl::drop_first_held(Tcb& t) {
   const std::uint32_t i = t.held_first;
-  if (i == kNoHold) return;
+  memory.give_back(holds[i].chunk);
   t.held_first = holds[i].next;
   if (t.held_first == kNoHold) {
     t.held_last = kNoHold;
