@@ -40,6 +40,24 @@ void flip_bit(std::vector<std::byte>& bytes, Random& random) {
   bytes[at] ^= static_cast<std::byte>(1U << random.below(8));
 }
 
+// ECT becomes CE, and the header's checksum changes with it (RFC 1624). Words are as they lie.
+void mark_congestion(std::vector<std::byte>& bytes) {
+  constexpr std::size_t kEcnAt = kEthernet + 1;
+  constexpr std::size_t kSumAt = kEthernet + 10;
+  constexpr std::byte kCe{3};
+  if (bytes.size() < kEthernet + 20 || bytes[12] != std::byte{8} || bytes[13] != std::byte{0})
+    return;
+  const std::byte before = bytes[kEcnAt] & kCe;
+  if (before == std::byte{0} || before == kCe) return;
+  bytes[kEcnAt] |= kCe;
+  const auto sum =
+      std::to_integer<unsigned>(bytes[kSumAt]) << 8 | std::to_integer<unsigned>(bytes[kSumAt + 1]);
+  unsigned changed = (~sum & 0xffff) + (3U - std::to_integer<unsigned>(before));
+  changed = ~(changed + (changed >> 16)) & 0xffff;
+  bytes[kSumAt] = static_cast<std::byte>(changed >> 8);
+  bytes[kSumAt + 1] = static_cast<std::byte>(changed);
+}
+
 }  // namespace
 
 // --- the network -------------------------------------------------------------------------------
@@ -119,6 +137,7 @@ struct SimNetwork::Impl {
       note(f, SimFate::lost);
       return;
     }
+    if (random.chance(link.mark)) mark_congestion(f.bytes);
     if (random.chance(link.corrupt)) flip_bit(f.bytes, random);
     at += link.delay + (link.jitter != 0 ? random.below(link.jitter + 1) : 0) + extra;
     if (random.chance(link.reorder)) {

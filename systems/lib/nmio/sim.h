@@ -47,6 +47,7 @@ struct SimLink {
   double loss = 0;
   double duplicate = 0;
   double corrupt = 0;  ///< one bit flipped, anywhere behind the Ethernet header
+  double mark = 0;     ///< congestion experienced, on what is ECN-capable IPv4 (RFC 3168)
   double reorder = 0;  ///< held back by reorder_by, so that later frames overtake it
   Time reorder_by = kMillisecond;
 };

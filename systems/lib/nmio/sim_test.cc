@@ -149,6 +149,31 @@ TEST(Sim, ImpairmentsComeAboutAsOftenAsTheySay) {
   EXPECT_NEAR(corrupted, 0.02 * 0.9 * 1.05 * kFrames, 100);
 }
 
+TEST(Sim, AMarkTurnsEctIntoCeAndKeepsTheHeadersChecksumRight) {
+  Pair p(1, {.out = {.mark = 1}});
+  const auto header_sum = [](const Bytes& b) {
+    unsigned sum = 0;
+    for (std::size_t i = 14; i < 34; i += 2) {
+      sum += std::to_integer<unsigned>(b[i]) << 8 | std::to_integer<unsigned>(b[i + 1]);
+    }
+    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+    return sum;
+  };
+  for (const unsigned ecn : {0U, 1U, 2U, 3U}) {
+    Bytes f = p.frame(1);
+    const unsigned before = header_sum(f);
+    f[15] |= static_cast<std::byte>(ecn);
+    send_frame(p.a.queue(0), f);
+    p.net.run_until(p.net.now() + kSecond);
+    const auto got = receive_all(p.b.queue(0));
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(std::to_integer<unsigned>(got[0].bytes[15]), ecn == 0 ? 0U : 3U);
+    // The sum of all words moved by what the sender put in; the mark changed nothing of it.
+    EXPECT_EQ(header_sum(got[0].bytes),
+              (before + ecn) % 0xffff == 0 ? 0xffff : (before + ecn) % 0xffff);
+  }
+}
+
 TEST(Sim, JitterKeepsTheOrderAndReorderDoesNot) {
   Pair jitter(5, {.out = {.jitter = kMillisecond}});
   Pair reorder(5, {.out = {.reorder = 0.2}});

@@ -54,6 +54,7 @@ Config config_of(const Settings& s) {
   c.timestamps = s.timestamps;
   c.window_scaling = s.scaling;
   c.sack = s.sack;
+  c.ecn = s.ecn ? Ecn::request : Ecn::off;
   c.congestion_control =
       s.congestion == "cubic" ? CongestionControl::cubic : CongestionControl::new_reno;
   c.nagle = s.nagle;

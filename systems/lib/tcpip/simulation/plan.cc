@@ -24,6 +24,7 @@ Config config_of(Random& r) {
   if (!c.window_scaling) c.receive_window = std::min(c.receive_window, 65535U);
   c.timestamps = !r.once_in(4);
   c.sack = !r.once_in(4);
+  c.ecn = r.pick({Ecn::off, Ecn::accept, Ecn::request});
   c.max_sent_ranges = r.pick({0U, 0U, 0U, 3U, 16U});
   c.congestion_control =
       r.pick({CongestionControl::reno, CongestionControl::new_reno, CongestionControl::cubic});
@@ -48,6 +49,7 @@ nmio::SimLink link_of(Random& r) {
   l.loss = r.pick({0.0, 0.0, 0.001, 0.01, 0.03, 0.08});
   if (r.once_in(4)) l.duplicate = r.pick({0.01, 0.1});
   if (r.once_in(4)) l.corrupt = r.pick({0.002, 0.02});
+  if (r.once_in(3)) l.mark = r.pick({0.01, 0.2});
   if (r.once_in(3)) {
     l.reorder = r.pick({0.01, 0.1});
     l.reorder_by = r.pick({l.delay / 4 + 1, l.delay, 3 * l.delay});
@@ -179,6 +181,9 @@ std::string describe(const Plan& plan) {
     text += p.name + ": mtu " + std::to_string(c.mtu) + ", window " +
             std::to_string(c.receive_window) + (c.window_scaling ? "" : ", no scaling") +
             (c.timestamps ? "" : ", no timestamps") + (c.sack ? "" : ", no SACK") +
+            (c.ecn == Ecn::off      ? ""
+             : c.ecn == Ecn::accept ? ", ECN"
+                                    : ", asks for ECN") +
             (c.nagle ? ", nagle" : "") + ", delayed ACK " + milliseconds(c.delayed_ack) +
             ", backlog " + std::to_string(c.max_backlog) + ", ring " + std::to_string(p.ring) +
             (p.segment       ? ", TSO"
@@ -186,7 +191,8 @@ std::string describe(const Plan& plan) {
                              : "") +
             "; link: " + milliseconds(l.delay) + ", loss " + percent(l.loss) + ", reorder " +
             percent(l.reorder) + ", duplicate " + percent(l.duplicate) + ", corrupt " +
-            percent(l.corrupt) + (l.rate != 0 ? ", " + std::to_string(l.rate) + " b/s" : "") + "\n";
+            percent(l.corrupt) + ", mark " + percent(l.mark) +
+            (l.rate != 0 ? ", " + std::to_string(l.rate) + " b/s" : "") + "\n";
   }
   for (const ConnectionPlan& c : plan.connections) {
     text += "connection from port " + std::to_string(c.port) + " at " + milliseconds(c.start) +
