@@ -89,7 +89,7 @@ class Sink {
 class Server {
  public:
   explicit Server(const std::vector<std::string>& more) {
-    at_ = sockets::local_of(sockets::listen_on(kAnyPort, false).get());
+    at_ = sockets::local_of(sockets::listen_on({{rigload::fake::own_loopback()}, 0}, false).get());
     std::vector<std::string> words = {FORWARDER, "--listen", wire::to_string(at_)};
     words.insert(words.end(), more.begin(), more.end());
     process_ = std::make_unique<rigload::fake::Process>(words, true);

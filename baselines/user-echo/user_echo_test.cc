@@ -22,7 +22,7 @@ using Words = std::vector<std::string>;
 
 /// A port that was free a moment ago.
 wire::Endpoint free_port() {
-  return sockets::local_of(sockets::listen_on({{0x7f000001}, 0}, false).get());
+  return sockets::local_of(sockets::listen_on({{rigload::fake::own_loopback()}, 0}, false).get());
 }
 
 std::string word(std::uint32_t size) {

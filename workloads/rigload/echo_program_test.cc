@@ -16,6 +16,7 @@
 namespace stackrig::rigload {
 namespace {
 
+using fake::own_loopback;
 using fake::Process;
 using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
@@ -48,7 +49,8 @@ std::uint64_t errors(const Json& report, const char* kind = nullptr) {
 class AgainstUserEcho : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    at_ = wire::to_string(sockets::local_of(sockets::listen_on({{0x7f000001}, 0}, false).get()));
+    at_ =
+        wire::to_string(sockets::local_of(sockets::listen_on({{own_loopback()}, 0}, false).get()));
     server_ =
         std::make_unique<Process>(Words{USER_ECHO, "--listen", at_, "--variant", GetParam()}, true);
     ASSERT_TRUE(server_->wait_until_ready()) << server_->complained();
