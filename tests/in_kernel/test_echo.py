@@ -158,8 +158,6 @@ def test_more_clients_than_there_is_room_for(make_server: MakeServer) -> None:
     second.close()
 
 
-# A known fault, docs/in-kernel.md: where the loader gets no time, what the programs hand up to it waits unbounded.
-@pytest.mark.xfail(strict=False, reason="the loader stops a parser late when it gets no time on a core")
 @pytest.mark.parametrize("size", [32, 4096, 65536])
 def test_a_client_that_does_not_read_is_held_back_and_loses_nothing(
     make_server: MakeServer, size: int

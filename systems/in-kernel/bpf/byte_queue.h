@@ -34,6 +34,8 @@ class ByteQueue {
     return n;
   }
 
+  void append(std::byte byte) { bytes_.push_back(byte); }
+
   void shrink_to_fit() { bytes_.shrink_to_fit(); }
 
  private:

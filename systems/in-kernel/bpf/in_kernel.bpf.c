@@ -26,10 +26,8 @@ int echo_parser(struct __sk_buff* skb) {
   struct flow* flow = flow_of(skb, &slot);
   if (!flow || flow->size == 0) return have; /* not one that the loader put there */
   if (flow->up & FLOW_TAKEN) {
-    /* No error while the worker sends: what was given before fits the send buffer and is gone soon.
-     */
-    if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
-    if (end_parser(flow, slot)) return -TAKEN_ERROR;
+    const int length = end_parser(skb, flow, slot, have);
+    if (length != 0) return length;
   }
   __u32 whole = have < flow->size ? 0 : flow->size;
   if (batch) whole = have - have % flow->size;
@@ -44,8 +42,7 @@ int echo_verdict(struct __sk_buff* skb) {
   if (!flow) return SK_DROP;
   if (flow->kind == FRAME_WHOLE && flow->size != 0)
     return send_on(skb, flow, slot, &clients, slot, flow->length / flow->size);
-  return hand_up(skb, flow, slot,
-                 flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
+  return pass_up(skb, flow, slot);
 }
 
 SEC("sk_skb/stream_parser")
@@ -55,7 +52,10 @@ int forward_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow) return have; /* not one that the loader put there */
-  if ((flow->up & FLOW_TAKEN) && end_parser(flow, slot)) return -TAKEN_ERROR;
+  if (flow->up & FLOW_TAKEN) {
+    const int length = end_parser(skb, flow, slot, have);
+    if (length != 0) return length;
+  }
   struct msg_head head;
   const __u32 total = msg_length(skb, offset, have, &head);
   if (total == MSG_NOT) return frame(skb, flow, slot, FRAME_OTHER, have);
@@ -70,10 +70,7 @@ int forward_verdict(struct __sk_buff* skb) {
   const __u32 from = skb->priority;
   struct flow* flow = bpf_map_lookup_elem(&flows, &from);
   if (!flow) return SK_DROP;
-  if (flow->kind != FRAME_WHOLE) {
-    return hand_up(skb, flow, from,
-                   flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
-  }
+  if (flow->kind != FRAME_WHOLE) return pass_up(skb, flow, from);
   const __u32 key = flow->key;
   const __u32* route = bpf_map_lookup_elem(&routes, &key);
   if (!route) {

@@ -137,6 +137,7 @@ bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
   const auto& maps = skeleton_->bpf->maps;
   flows_[slot] = flow{};
   flows_[slot].size = size;
+  flows_[slot].longest = receive_buffer(fd);
   if (echo_) start_outlet(slot, fd);
   cookies_[slot] = cookie_of(fd);
   const int slots = bpf_map__fd(maps.slots);
@@ -170,13 +171,11 @@ bool Programs::give_back(std::uint32_t slot, std::uint64_t passed) {
 /// Taking a socket out of `clients` takes the parser from under a run of it that is under way
 /// (kstrp does not hold what that takes), and bytes are lost. So the parser has ended itself
 /// before, and the end of its last run is waited for.
-bool Programs::stop(std::uint32_t slot, int fd) {
+std::optional<std::byte> Programs::stop(std::uint32_t slot, int fd) {
   bytes_received(fd);
   release(slot);
-  int error = 0;
-  socklen_t size = sizeof error;
-  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-  return error == 0 || error == TAKEN_ERROR;
+  if (flows_[slot].broken != 0) return std::nullopt;
+  return static_cast<std::byte>(flows_[slot].byte);
 }
 
 void Programs::release(std::uint32_t slot) {

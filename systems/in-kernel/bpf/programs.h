@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -73,9 +74,10 @@ class Programs {
   [[nodiscard]] int taken_fd() const;
   /// Their slots, since the last call. One may be missing in a rush: its way up tells too.
   std::vector<std::uint32_t> taken();
-  /// Makes one that has ended an ordinary socket; nothing may wait to be sent on it (echo). False
-  /// where the connection is broken.
-  bool stop(std::uint32_t slot, int fd);
+  /// Makes one that has ended an ordinary socket; nothing may wait to be sent on it (echo). Gives
+  /// the byte between what was handed up and what the socket receives; none where the peer has sent
+  /// beyond its window, and bytes are lost.
+  std::optional<std::byte> stop(std::uint32_t slot, int fd);
   /// Before the socket is closed, wherever it stands.
   void forget(std::uint32_t slot);
   /// Bytes that the programs have seen since add_client(), those of a part of a frame too.

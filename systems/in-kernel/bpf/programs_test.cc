@@ -3,6 +3,7 @@
 // up, and how a connection comes back.
 #include "programs.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -156,13 +157,33 @@ TEST_F(ProgramsTest, WhatComesBehindItStaysInTheReceiveQueue) {
   say(line_.client, "more");
   while (programs.up(0).flow != Programs::Flow::ended) ::usleep(1000);
   EXPECT_FALSE(programs.give_back(0, 14));
-  EXPECT_TRUE(programs.stop(0, line_.server.get()));
-  EXPECT_EQ(hear(line_.server.get(), 4), "more");
+  say(line_.client, "and more");
+  EXPECT_EQ(hear(up_.get(), 17), "something elsemor");
+  EXPECT_EQ(programs.stop(0, line_.server.get()), std::byte{'e'});
+  EXPECT_EQ(hear(line_.server.get(), 8), "and more");
   // An ordinary socket now, which can be given to them again.
   ASSERT_TRUE(programs.add_client(0, line_.server.get(), 0));
   say(line_.client, "again");
   taken(programs, 5);
-  EXPECT_EQ(hear(up_.get(), 19), "something elseagain");
+  EXPECT_EQ(hear(up_.get(), 5), "again");
+}
+
+/// However long the one that gives it back takes, and whatever waits to be sent.
+TEST_F(ProgramsTest, OfAClientThatDoesNotReadNoMoreIsTakenThanTheBuffersHold) {
+  Programs programs({.service = Service::echo});
+  begin(programs, 4096);
+  const int flags = ::fcntl(line_.client.get(), F_GETFL);
+  ASSERT_EQ(::fcntl(line_.client.get(), F_SETFL, flags | O_NONBLOCK), 0);
+  const std::string much(1 << 20, 'x');
+  std::size_t sent = 0;
+  pollfd p{.fd = line_.client.get(), .events = POLLOUT, .revents = 0};
+  while (::poll(&p, 1, 1000) == 1 && sent < 512U << 20) {
+    const ssize_t n = ::send(line_.client.get(), much.data(), much.size(), 0);
+    if (n > 0) sent += static_cast<std::size_t>(n);
+  }
+  EXPECT_EQ(programs.up(0).flow, Programs::Flow::ended);
+  EXPECT_LT(programs.up(0).passed, 1U << 20);
+  EXPECT_LT(sent, 32U << 20) << "the send and receive buffers of both";
 }
 
 TEST_F(ProgramsTest, ABackendThatIsFullStopsThoseWhoSend) {
