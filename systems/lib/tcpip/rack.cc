@@ -77,8 +77,9 @@ std::uint32_t Stack::Impl::detect_loss(Tcb& t, Extra& x) {
   for (std::uint32_t i = t.sent_first; i != Scoreboard::kNone; i = board.next(i)) {
     const SentRange& r = board[i];
     if (r.is(kRangeSacked | kRangeLost)) continue;
-    // What went out over a while counts as sent at its end: never lost too early.
-    if (!sent_after(k.sent_us, k.end, r.last_us(), r.to)) continue;
+    if (!sent_after(k.sent_us, k.end, r.sent_us, r.to)) continue;
+    // Pieces of one range share its times, and are told apart by their place: what went out over a
+    // while counts as sent at its end, so that none is lost too early.
     const auto left = static_cast<std::int32_t>(r.last_us() + k.rtt_us + window - us);
     if (left <= 0) {
       board.mark_lost(i, x.board);

@@ -48,6 +48,23 @@ TEST(Rack, OnceReorderingWasSeenEvenManyReportsWait) {
   EXPECT_EQ(f.counters().fast_retransmits, 1u);
 }
 
+/// Segments that went out within a 64th of a round trip share a range of the scoreboard.
+TEST(Rack, ALossWithinARangeIsFoundByWhatFollowsInIt) {
+  Sender f;
+  f.sent();
+  f.s.advance(kRtt);
+  for (std::uint32_t n = 1; n <= 5; ++n) {
+    f.ack(n);
+    f.s.advance(kRtt / 500);
+  }
+  EXPECT_EQ(f.sent().size(), 10u);
+  f.s.advance(kRtt);
+  f.ack(10, {{11, 18}});
+  f.s.advance(kRtt / 64);
+  EXPECT_EQ(f.sent().front(), 10u) << "no later range was needed";
+  EXPECT_EQ(f.counters().fast_retransmits, 1u);
+}
+
 TEST(Rack, ADuplicateReportMakesItWaitLonger) {  // 6.2 step 4: DSACK
   Sender f;
   f.sent();
