@@ -18,6 +18,7 @@ struct skb_shared_info {
 
 struct sk_buff {
   struct sk_buff* next;
+  struct sock* sk;
   char cb[48];
   unsigned char* head;
   unsigned int end;

@@ -125,7 +125,8 @@ void Stack::Impl::try_longer(Tcb& t) {
     p.high = 0;
     return;
   }
-  const std::uint32_t size = p.high - t.mss <= 2 * kSearchStep ? p.high : (t.mss + p.high + 1) / 2;
+  const std::uint32_t size =
+      std::uint32_t{p.high} - t.mss <= 2 * kSearchStep ? p.high : (t.mss + p.high + 1) / 2;
   const std::uint32_t offset = t.in_flight();
   const std::uint32_t window = std::min(t.cc.cwnd, t.snd_wnd);
   if (offset + size > t.queued || offset + size > window || t.has(kNotReady)) return;
