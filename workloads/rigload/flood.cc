@@ -64,9 +64,7 @@ void Flood::on_idle(Time now) {
     }
     began_ = now;
   }
-  const auto due =
-      static_cast<std::uint64_t>(static_cast<double>(now - began_) * config_.rate / 1e9);
-  for (unsigned i = 0; i < kStepsPerTurn && counters_.steps < due; ++i) {
+  for (unsigned i = 0; i < kStepsPerTurn && next_step() <= now; ++i) {
     if (!step(now)) {
       ++counters_.no_room;
       return;
@@ -76,9 +74,13 @@ void Flood::on_idle(Time now) {
 }
 
 Time Flood::next_deadline() const {
-  if (began_ == 0) return std::min(interface_.next_deadline(), ask_again_);
+  return std::min(interface_.next_deadline(), began_ == 0 ? ask_again_ : next_step());
+}
+
+/// The one place where a step's moment is rounded: what is waited for and what is due are the same.
+Time Flood::next_step() const {
   const double ns = static_cast<double>(counters_.steps + 1) / config_.rate * 1e9;
-  return std::min(interface_.next_deadline(), began_ + static_cast<Time>(ns));
+  return began_ + static_cast<Time>(ns);
 }
 
 /// Connections that are kept are opened first, one a step; then they move on in turn.

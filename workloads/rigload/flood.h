@@ -96,6 +96,7 @@ class Flood {
     std::span<const std::byte> payload;
   };
 
+  [[nodiscard]] Time next_step() const;
   bool step(Time now);
   bool open(std::uint32_t flow, Time now);
   bool move_on(std::uint32_t flow, Time now);

@@ -162,7 +162,7 @@ TEST_F(Program, BadInputIsRefusedBeforeAnythingStarts) {
   };
   root_.write("paths", "/a\nb\n");
   const std::vector<Case> cases = {
-      {{}, "rigload: a sub-command is needed: dns, echo, forward, http"},
+      {{}, "rigload: a sub-command is needed: dns, echo, flood, forward, http"},
       {{"htp"}, "did you mean 'http'?"},
       {{"http", "--conections", "4"}, "did you mean '--connections'?"},
       {{"http", "--kernel", "--path", "/"}, "--target: none given; "},
