@@ -116,8 +116,8 @@ def goodput(
     trial.metrics["goodput"] = Metric(value=value, unit="bit/s", how="")
     trial.metrics["server_memory_growth"] = Metric(value=grown, unit="B", how="")
     assert trial.validity is not None
-    trial.validity.client_saturated = Check(value=saturated, evidence="seen")
-    return trial
+    seen = {"client_saturated": Check(value=saturated, evidence="seen")}
+    return trial.model_copy(update={"validity": trial.validity.model_copy(update=seen)})
 
 
 @pytest.fixture
