@@ -298,6 +298,7 @@ struct Stack::Impl {
   void on_slow_timer(Tcb& t);
   void on_slow_timer_of_kind(Tcb& t);
   void on_persist(Tcb& t);
+  bool tried_enough(Tcb& t);
   void start_timer(Tcb& t, TimerKind kind, Time at);
   void stop_timer(Tcb& t) { t.timer_kind = TimerKind::none; }
   void arm(Tcb& t, Time at);

@@ -56,7 +56,7 @@ void Stack::Impl::on_ack_in_recovery(Tcb& t, Seq ack, std::uint32_t bytes) {
 
 // RFC 6298 (5.4)-(5.7), RFC 5681 3.1.
 void Stack::Impl::on_retransmit_timeout(Tcb& t) {
-  if (++t.retransmits > config.max_retransmits) {
+  if (tried_enough(t)) {
     send_reset(t);
     end(t, Ended::timed_out);
     return;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Losses found by time: RACK, and tail loss probes (RFC 8985).
+#include <algorithm>
+
 #include "tcpip/sack_sender.h"
 
 namespace stackrig::tcpip::testing {
@@ -61,7 +63,8 @@ TEST(Rack, ALossWithinARangeIsFoundByWhatFollowsInIt) {
   f.s.advance(kRtt);
   f.ack(10, {{11, 18}});
   f.s.advance(kRtt / 64);
-  EXPECT_EQ(f.sent().front(), 10u) << "no later range was needed";
+  const V v = f.sent();
+  EXPECT_EQ(std::count(v.begin(), v.end(), 10u), 1) << "no later range was needed";
   EXPECT_EQ(f.counters().fast_retransmits, 1u);
 }
 

@@ -26,7 +26,7 @@ bool Stack::Impl::send_lost(Tcb& t) {
     const bool went = send_again(t, board[i].from - t.snd_una, allowed);
     before = board.cursor();
     board.start_after(Scoreboard::kNone);
-    if (!went) return false;
+    if (!went) return t.has(kLostNotReady);  // new bytes need not wait for its owner
     if (x.board.lost == lost) return true;
     i = before == Scoreboard::kNone ? t.sent_first : board[before].next;
   }

@@ -75,7 +75,7 @@ void Scoreboard::unlink(Tcb& t, std::uint32_t before, std::uint32_t i) {
 
 void Scoreboard::resent(Tcb& t, Seq from, Seq to, std::uint32_t us, std::uint32_t merge_us,
                         BoardSums& sums) {
-  std::uint32_t before = std::exchange(cursor_, kNone);
+  std::uint32_t before = std::exchange(start_, kNone);
   std::uint32_t i = before == kNone ? t.sent_first : pool_[before].next;
   for (; i != kNone && seq_le(pool_[i].to, from); i = next(i)) before = i;
   while (i != kNone && seq_lt(pool_[i].from, to)) {
@@ -119,7 +119,7 @@ void Scoreboard::lose_none(Tcb& t, BoardSums& sums) {
 }
 
 void Scoreboard::drop(Tcb& t) {
-  cursor_ = kNone;
+  start_ = cursor_ = kNone;
   while (t.sent_first != kNone) pop(t);
 }
 

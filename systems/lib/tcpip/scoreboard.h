@@ -147,9 +147,10 @@ class Scoreboard {
     }
   }
 
-  /// A walk that sends lost ranges again goes on from range `before` (kNone: the list's beginning),
-  /// which lies before what is sent next; cursor() is then the last that was sent.
-  void start_after(std::uint32_t before) { cursor_ = before; }
+  /// A walk that sends lost ranges again: the next resent() begins after range `before` (kNone: at the
+  /// list's beginning), which lies before what is sent.
+  void start_after(std::uint32_t before) { start_ = before; }
+  /// The last range that resent() has dealt with.
   [[nodiscard]] std::uint32_t cursor() const { return cursor_; }
   /// [from, to) went out again at `us`.
   void resent(Tcb& t, Seq from, Seq to, std::uint32_t us, std::uint32_t merge_us, BoardSums& sums);
@@ -189,7 +190,8 @@ class Scoreboard {
 
   LazyPool<SentRange> pool_;
   std::uint64_t visits_ = 0;
-  std::uint32_t cursor_ = kNone;  ///< where resent() begins, then where it ended
+  std::uint32_t start_ = kNone;   ///< for the next resent() only
+  std::uint32_t cursor_ = kNone;  ///< where the last one ended
 };
 
 }  // namespace stackrig::tcpip

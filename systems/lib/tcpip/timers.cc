@@ -124,6 +124,12 @@ void Stack::Impl::on_slow_timer_of_kind(Tcb& t) {
   start_retransmit_timer(t);
 }
 
+// One more try; true where it is one too many. A user timeout says when instead (RFC 9293 3.9.1).
+bool Stack::Impl::tried_enough(Tcb& t) {
+  if (t.retransmits < 255) ++t.retransmits;
+  return t.retransmits > config.max_retransmits && !t.has(kUserTimeout);
+}
+
 // RFC 9293 3.8.6.1, 3.8.6.2.1: a probe of a closed window, or the override for one that is too
 // small.
 void Stack::Impl::on_persist(Tcb& t) {
@@ -131,7 +137,7 @@ void Stack::Impl::on_persist(Tcb& t) {
     stop_timer(t);
     return;
   }
-  if (++t.retransmits > config.max_retransmits) {
+  if (tried_enough(t)) {
     send_reset(t);
     end(t, Ended::timed_out);
     return;

@@ -23,9 +23,12 @@ struct Flooder : Script {
     stack.tcp_write(*app.tcb, owner, 1, owner.size(), now);
     tick();
     // Slow start to a flight of some hundred segments.
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 4; ++i) {
       now += 20 * kMillisecond;
-      in(data("", 0, app.tcb->snd_max - iss - 1));
+      const Seq all = app.tcb->snd_max;
+      for (Seq to = app.tcb->snd_una + 2000; seq_lt(to, all); to += 2000)
+        in(data("", 0, to - iss - 1));
+      in(data("", 0, all - iss - 1));
       forget();
     }
   }
