@@ -25,9 +25,16 @@ bool has(const wire::TcpFrame& f, std::uint8_t flag) {
 }  // namespace
 
 // A SYN with a new number begins an incarnation; what the other end had belongs to the last one.
-void WireWatch::on_syn(Connection& c, unsigned from, const wire::TcpFrame& f) {
+// False for a SYN-ACK that begins none: a server may answer a SYN by a cookie and, when it comes
+// again, from its backlog, and the client has taken the cookie's number already.
+bool WireWatch::on_syn(Connection& c, unsigned from, const wire::TcpFrame& f) {
   Way& w = c.way[from];
-  if (w.begun && w.isn == f.tcp.sequence) return;
+  if (w.begun && w.isn == f.tcp.sequence) return true;
+  const Way& other = c.way[1 - from];
+  if (from == 1 && w.begun && f.tcp.acknowledgement == other.isn + 1 && other.acked_any &&
+      other.acked_to - w.isn <= w.sent_to - w.isn) {
+    return false;
+  }
   if (from == 0) c = {};
   Way& fresh = c.way[from];
   fresh = {};
@@ -36,6 +43,7 @@ void WireWatch::on_syn(Connection& c, unsigned from, const wire::TcpFrame& f) {
   fresh.sent_to = f.tcp.sequence;
   fresh.scale_offered = f.tcp.options.window_scale.has_value();
   fresh.scale = f.tcp.options.window_scale.value_or(0);
+  return true;
 }
 
 void WireWatch::check_numbers(const Connection& c, unsigned from, const wire::TcpFrame& f) {
@@ -80,7 +88,7 @@ void WireWatch::sent(const nmio::SimFrame& frame) {
   const unsigned from = frame.from;
   const std::uint16_t port = from == 0 ? f->tcp.source_port : f->tcp.destination_port;
   Connection& c = connections_[port];
-  if (has(*f, wire::kTcpSyn)) on_syn(c, from, *f);
+  if (has(*f, wire::kTcpSyn) && !on_syn(c, from, *f)) return;
   Way& w = c.way[from];
   // A RST may answer a segment of an older incarnation, with its numbers; so may TIME_WAIT's ACKs.
   if (has(*f, wire::kTcpRst) || !w.begun) return;

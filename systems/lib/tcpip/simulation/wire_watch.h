@@ -40,7 +40,7 @@ class WireWatch {
     [[nodiscard]] bool scaled() const { return way[0].scale_offered && way[1].scale_offered; }
   };
 
-  void on_syn(Connection& c, unsigned from, const wire::TcpFrame& f);
+  bool on_syn(Connection& c, unsigned from, const wire::TcpFrame& f);
   static void check_numbers(const Connection& c, unsigned from, const wire::TcpFrame& f);
   static void check_sack(const Connection& c, unsigned from, const wire::TcpFrame& f);
 
