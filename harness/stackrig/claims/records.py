@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -184,11 +185,21 @@ class RunData:
     @property
     def points(self) -> list[Point]:
         """All points that the run has trials at, in the order of the axes."""
-        return sorted({point for _, point in self.cells}, key=lambda point: [_order(v) for _, v in point])
+        return sorted({point for _, point in self.cells}, key=lambda point: [self._place(*one) for one in point])
 
     def values_of(self, axis: str) -> list[Scalar]:
-        """The axis' values that the run has, ascending."""
-        return sorted({dict(point)[axis] for point in self.points if axis in dict(point)}, key=_order)
+        """The axis' values that the run has: numbers ascending, words as the artifact names them."""
+        return sorted(self._present(axis), key=lambda value: self._place(axis, value))
+
+    def _present(self, axis: str) -> set[Scalar]:
+        return {value for _, point in self.cells for name, value in point if name == axis}
+
+    def _place(self, axis: str, value: Scalar) -> tuple[int, float, str]:
+        """Where a value stands among those of its axis."""
+        if isinstance(value, (int, float)):
+            return (0, float(value), "")
+        named = self.artifact.experiment.grid.get(axis, []) if self.artifact.experiment else []
+        return (1, float(named.index(value)) if value in named else math.inf, value)
 
     def matrix(self, wanted: Sequence[tuple[Cell, str]]) -> NDArray[np.float64]:
         """Metric values: a row per (cell, metric), a column per repetition; NaN where there is none."""
@@ -203,10 +214,6 @@ class RunData:
     @property
     def repetitions(self) -> list[int]:
         return sorted({trial.repetition for trial in self.trials})
-
-
-def _order(value: Scalar) -> tuple[int, float, str]:
-    return (0, float(value), "") if isinstance(value, (int, float)) else (1, 0.0, value)
 
 
 def read_run(folder: Path, artifact: Artifact) -> RunData:

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from stackrig.claims.records import SIZES
 from stackrig.figures.reference import printed, reference, x_of
@@ -149,11 +149,18 @@ def _x_axis(axes: Axes, plot: Plot) -> None:
     places = [x_of(plot, value) for value in values]
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels(_spaced([_tick(plot, value) for value in values], places))
+    labels = axes.set_xticklabels(_spaced([_tick(plot, value) for value in values], places))
+    if _of_words(plot):
+        plt.setp(labels, rotation=35, ha="right", rotation_mode="anchor")
     name = plot.panel.x_label or plot.panel.x.replace("_", " ").capitalize()
     axes.set_xlabel(f"{name} (KiB)" if _in_kib(plot) else f"{name} (bytes)" if _in_letters(plot) else name)
     room = 0.06 * ((places[-1] - places[0]) or 4.0)
     axes.set_xlim(places[0] - room, places[-1] + room)
+
+
+def _of_words(plot: Plot) -> bool:
+    """Is the x axis one of names? They are long, and no line leads from one to the next."""
+    return any(isinstance(value, str) for value in plot.x_values)
 
 
 def _spaced(labels: Sequence[str], places: Sequence[float]) -> list[str]:
@@ -198,7 +205,8 @@ def _curve(axes: Axes, plot: Plot, series: Series, place: int, theme: Theme) -> 
     for run in _unbroken(series.marks):
         xs = [x_of(plot, mark.x) + aside for mark, _ in run]
         ys = [interval.value / per for _, interval in run]
-        axes.plot(xs, ys, color=color, linestyle=style.line, linewidth=1.3, zorder=3)
+        if not _of_words(plot):
+            axes.plot(xs, ys, color=color, linestyle=style.line, linewidth=1.3, zorder=3)
         for x, (mark, interval) in zip(xs, run, strict=True):
             bars: Any = None
             if interval.known:
@@ -262,10 +270,14 @@ def _log_y_axis(axes: Axes, plot: Plot) -> None:
         for end in ((mark.interval.low, mark.interval.high) if mark.interval.known else [mark.interval.value])
         if math.isfinite(end) and end > 0
     ]
+    if not ends:  # a logarithm of nothing
+        axes.set_yticks([])
+        return
     axes.set_yscale("log")
-    if ends:
-        least, most = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
-        axes.set_ylim(10.0**least, 10.0 ** max(most, least + 1))
+    least, most = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
+    axes.set_ylim(10.0**least, 10.0 ** max(most, least + 1))
+    if most - least <= 2:  # a decade alone has two ticks, too few to read a value by
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.10g}"))
 

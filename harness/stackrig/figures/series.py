@@ -50,6 +50,7 @@ class Plot:
     paper: str
     panel_paper: str  # whose artifact it is
     series: tuple[Series, ...]
+    axis: tuple[Scalar, ...]  # the x axis' values that the run has, in their order
 
     @property
     def y(self) -> Metric:
@@ -65,7 +66,8 @@ class Plot:
 
     @property
     def x_values(self) -> list[Scalar]:
-        return sorted({mark.x for one in self.series for mark in one.marks}, key=float)
+        present = {mark.x for one in self.series for mark in one.marks}
+        return [value for value in self.axis if value in present]
 
     @property
     def empty(self) -> bool:
@@ -98,6 +100,7 @@ def _plot(data: RunData, panel: Panel) -> Plot:
         paper=", ".join(counted(a, v) for a, v in panel.paper_where.items() if where.get(a) != v),
         panel_paper=data.artifact.paper,
         series=tuple(series),
+        axis=tuple(data.values_of(panel.x)),
     )
 
 
