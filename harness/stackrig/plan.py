@@ -180,7 +180,11 @@ def parse_filters(points: Iterable[str]) -> dict[str, str]:
                 parse_scalar(value.strip())
             except ValueError as error:
                 raise UserError(f"--point {one}: {error}") from None
-            found[name.strip()] = value.strip()
+            before = found.setdefault(name.strip(), value.strip())
+            if before != value.strip():
+                raise UserError(
+                    f"--point {one}: {name.strip()} is to be {before} as well; name one value of it"
+                )
     return found
 
 

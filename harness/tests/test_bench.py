@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stackrig import names, registry, validity
-from stackrig.bench import base, compare, trials
+from stackrig.bench import base, compare, grid, trials
 from stackrig.bench.base import Measured, Outcome
 from stackrig.drivers.base import LoadResult
 from stackrig.errors import RunError, UserError
@@ -368,6 +368,15 @@ def test_a_trial_of_either_side_names_its_point_where_both_are_one_system_in_two
         words = rerun_command(Plan(f"bench-{told.name}", "bench", 1, 5, [planned], False, {}), planned)
         assert f"batch={batch}," in words
         assert base.only(told, [words.split()[-1]]).points == told.points
+
+
+def test_a_cell_of_a_grid_is_named_by_its_axes_too(cli: Callable[..., Any]) -> None:
+    told = base.load("tcp-grid")
+    cell = base.only(told, ["loss=1,delay_ms=10", "file_size=256KiB"])
+    assert grid.cells_of(cell) == [{"file_size": 262144, "loss": 1, "delay_ms": 10}]
+    for point, said in (("loss=2", "loss of bar tcp-grid '2'"), ("loss=1,loss=3", "name one value")):
+        done = cli("bench", "tcp-grid", "--point", point, "--dry-run")
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,13 @@ def test_the_flood_goes_first_at_the_rate_that_suits_its_kind_and_outlasts_the_l
     assert "7.0" in drivers.get("rigload").commands(own, "measure", None)[0].argv
 
 
+def test_connections_that_are_there_to_be_many_ask_for_no_file() -> None:
+    many = replace(BESIEGED, parameters={**BESIEGED.parameters, "flood": "port-reuse"})
+    for load, path in ((BESIEGED, BESIEGED.paths[0]), (many, "/none")):
+        argv = drivers.get("rigload").commands(load, "measure", None)[0].argv
+        assert argv[argv.index("--path") + 1] == path
+
+
 def test_without_a_flood_there_is_one_program() -> None:
     for parameters in ({}, {"flood": "none"}):
         peace = replace(BESIEGED, parameters=parameters)

@@ -13,6 +13,7 @@ from stackrig import analysis_api, names, plan, registry
 from stackrig.claims.verdict import number
 from stackrig.errors import RunError, UserError, unknown
 from stackrig.model.bar import Bar
+from stackrig.model.base import Scalar, parse_scalar
 from stackrig.session import Session
 from stackrig.signals import came_of_an_interrupt
 
@@ -60,10 +61,11 @@ def load(name: str) -> Bar:
 
 
 def only(bar: Bar, wanted: Sequence[str]) -> Bar:
-    """The bar at some of its points: `--point file_size=1KiB`."""
+    """The bar at some of its points: `--point file_size=1KiB`. A grid's axes are narrowed as well."""
     from stackrig.bench import trials
 
     filters = plan.parse_filters(wanted)
+    bar, filters = _narrowed(bar, filters)
     sides = [trials.sides(bar, settings) for settings in bar.points]
     points = [point for pair in sides for point in pair]
     known = {name for point in points for name in point.settings}
@@ -76,6 +78,19 @@ def only(bar: Bar, wanted: Sequence[str]) -> Bar:
     if not found:
         raise UserError(f"--point {' '.join(wanted)}: bar {bar.name} has no such point")
     return bar.model_copy(update={"points": found})
+
+
+def _narrowed(bar: Bar, filters: dict[str, str]) -> tuple[Bar, dict[str, str]]:
+    """The bar with those filters taken that are about its axes, and the others."""
+    axes: dict[str, list[Scalar]] = dict(bar.options.get("axes", {}))
+    for name in set(axes) & set(filters):
+        found = [value for value in axes[name] if str(value) == str(parse_scalar(filters[name]))]
+        if not found:
+            raise unknown(f"{name} of bar {bar.name}", filters[name], [str(value) for value in axes[name]])
+        axes[name] = found
+    left = {name: value for name, value in filters.items() if name not in axes}
+    options = {**bar.options, "axes": axes} if axes else bar.options
+    return bar.model_copy(update={"options": options}), left
 
 
 def methods() -> list[str]:

@@ -92,7 +92,5 @@ def _run(command: list[str], what: str) -> subprocess.CompletedProcess[str]:
         command, cwd=paths.root(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     if done.returncode != 0:
-        raise RunError(
-            f"{what} ended with exit code {done.returncode}", (done.stderr or done.stdout)[-4000:]
-        )
+        raise RunError(f"{what} ended with exit code {done.returncode}", (done.stderr or done.stdout)[-4000:])
     return done

@@ -185,7 +185,9 @@ class RunData:
     @property
     def points(self) -> list[Point]:
         """All points that the run has trials at, in the order of the axes."""
-        return sorted({point for _, point in self.cells}, key=lambda point: [self._place(*one) for one in point])
+        return sorted(
+            {point for _, point in self.cells}, key=lambda point: [self._place(*one) for one in point]
+        )
 
     def values_of(self, axis: str) -> list[Scalar]:
         """The axis' values that the run has: numbers ascending, words as the artifact names them."""
