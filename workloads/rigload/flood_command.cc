@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,6 +11,7 @@
 #include "nmio/clock.h"
 #include "nmio/loop.h"
 #include "rigload/flood.h"
+#include "rigload/http_urls.h"
 #include "rigload/report.h"
 #include "rigload/subcommand.h"
 #include "runtime/errors.h"
@@ -24,6 +24,8 @@ namespace {
 using runtime::UsageError;
 
 constexpr double kMostRate = 2e6;
+constexpr std::size_t kLongestPath = 1000;   ///< a request is one segment
+constexpr Time kGiveUp = 3 * nmio::kSecond;  ///< where nobody answers ARP for the target
 
 struct FloodOptions {
   runtime::Options base;
@@ -98,6 +100,11 @@ void check(FloodOptions& o, const FloodConfig& config) {
   if (!(o.duration_s > 0) || o.duration_s > 3600) {
     throw UsageError("--duration: give more than 0 and at most 3600 seconds");
   }
+  check_path({o.path, "--path"});
+  if (o.path.size() > kLongestPath) {
+    throw UsageError("--path: has " + std::to_string(o.path.size()) +
+                     " characters; a request is one segment, give at most 1000");
+  }
   const std::uint64_t most = std::uint64_t{config.addresses} * Flood::kPorts;
   if (config.flows == 0 || config.flows > most) {
     throw UsageError("--flows: give 1 to " + std::to_string(most) +
@@ -105,22 +112,24 @@ void check(FloodOptions& o, const FloodConfig& config) {
   }
 }
 
-/// Ends the loop when its time is over.
+/// Ends the loop when its time is over, or when nobody is there to be flooded.
 struct TimedFlood {
   Flood& flood;
   Time length;
+  Time give_up;
   int ready_fd;
   std::atomic<bool>& stop;
 
   void on_burst(std::span<const nmio::RxPacket> burst, Time now) { flood.on_burst(burst, now); }
   void on_idle(Time now) {
     flood.on_idle(now);
+    if (now >= end()) stop = true;
     if (!flood.is_running()) return;
     if (ready_fd >= 0) runtime::announce_ready(ready_fd);
     ready_fd = -1;
-    if (now - flood.began() >= length) stop = true;
   }
-  [[nodiscard]] Time next_deadline() const { return flood.next_deadline(); }
+  [[nodiscard]] Time next_deadline() const { return std::min(flood.next_deadline(), end()); }
+  [[nodiscard]] Time end() const { return flood.is_running() ? flood.began() + length : give_up; }
 };
 
 class FloodCommand final : public Subcommand {
@@ -157,7 +166,7 @@ class FloodCommand final : public Subcommand {
     check(o, config);
     config.target = target_of(o, o.base.addresses[0]);
     runtime::start_logging("rigload", o.base.log_level);
-    if (o.addresses > 1) {
+    if (o.addresses > 1 && o.base.ports[0].starts_with("afxdp:")) {
       o.base.ports[0] =
           runtime::with_uri_key(o.base.ports[0], "addresses", std::to_string(o.addresses));
     }
@@ -169,10 +178,10 @@ class FloodCommand final : public Subcommand {
     config.mtu = port.mtu();
     const auto batch = std::make_unique<nmio::TxBatch>();
     Flood flood(config, port.queue(0).memory(), *batch);
-    TimedFlood app{flood, static_cast<Time>(o.duration_s * 1e9), o.base.ready_fd,
+    const Time began = nmio::Clock::now();
+    TimedFlood app{flood, static_cast<Time>(o.duration_s * 1e9), began + kGiveUp, o.base.ready_fd,
                    runtime::stop_flag()};
     nmio::LoopCounters loop;
-    const Time began = nmio::Clock::now();
     nmio::run(port.queue(0), *batch, app, o.base.loop, loop, runtime::stop_flag());
     if (!flood.is_running()) {
       throw std::runtime_error(o.target + ": nobody answers ARP for it; is the server up?");
@@ -214,9 +223,9 @@ class FloodCommand final : public Subcommand {
                                            {"steps_put_off", c.no_room},
                                            {"command", command}};
     if (options_.json == "-") {
-      std::cout << report.dump(1) << "\n";
+      std::cout << report.dump() << "\n" << std::flush;
     } else if (!options_.json.empty()) {
-      std::ofstream(options_.json) << report.dump(1) << "\n";
+      write_report(report, options_.json);
     }
     std::cerr << "flood " << options_.kind << ": " << c.steps << " steps in " << seconds << " s, "
               << c.sent << " segments sent, " << c.opened << " connections opened, " << c.resets

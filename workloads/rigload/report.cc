@@ -244,6 +244,17 @@ void check_json_path(const std::string& file) {
   }
 }
 
+void write_report(const Json& report, const std::string& file) {
+  const std::string partial = file + ".part";
+  std::ofstream out(partial);
+  out << report.dump() << "\n";
+  out.close();
+  if (!out || std::rename(partial.c_str(), file.c_str()) != 0) {
+    throw std::runtime_error("--json " + file + ": " + std::strerror(errno) +
+                             "; the result was not written");
+  }
+}
+
 void publish(const Json& report, const LoadOptions& o) {
   if (o.json == "-") {
     std::cout << report.dump() << "\n" << std::flush;
@@ -251,15 +262,7 @@ void publish(const Json& report, const LoadOptions& o) {
     return;
   }
   std::cout << to_text(report) << std::flush;
-  if (o.json.empty()) return;
-  const std::string partial = o.json + ".part";
-  std::ofstream out(partial);
-  out << report.dump() << "\n";
-  out.close();
-  if (!out || std::rename(partial.c_str(), o.json.c_str()) != 0) {
-    throw std::runtime_error("--json " + o.json + ": " + std::strerror(errno) +
-                             "; the result was not written");
-  }
+  if (!o.json.empty()) write_report(report, o.json);
 }
 
 }  // namespace stackrig::rigload

@@ -24,6 +24,9 @@ std::string to_text(const nlohmann::ordered_json& report);
 /// be written.
 void publish(const nlohmann::ordered_json& report, const LoadOptions& options);
 
+/// Writes a report to `file`, whole or not at all. Throws std::runtime_error where it cannot be.
+void write_report(const nlohmann::ordered_json& report, const std::string& file);
+
 /// Refuses a --json that cannot be written, before anything is started. Throws runtime::UsageError.
 void check_json_path(const std::string& file);
 
