@@ -19,9 +19,7 @@ bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
     challenge(t);
     return false;
   }
-  const bool reported = t.has(kBoard) || s.sack_blocks != 0;
-  const bool listed = t.sent_first != Scoreboard::kNone || (t.outstanding() == 0 && has_extra(t));
-  if (reported && listed && t.has(kSackOn) && seq_ge(s.ack, t.snd_una)) {
+  if ((t.has(kBoard) || s.sack_blocks != 0) && has_board(t) && seq_ge(s.ack, t.snd_una)) {
     update_window(t, s);
     const std::uint32_t acked = s.ack - t.snd_una;
     on_ack_with_board(t, s);
@@ -47,10 +45,17 @@ bool Stack::Impl::on_ack(Tcb& t, const SegmentIn& s) {
     if (t.snd_wnd == 0) t.retransmits = 0;
   }
   // Where there is a scoreboard, an ACK that reports nothing says nothing.
-  if (duplicate && t.timer_kind != TimerKind::persist && t.sent_first == Scoreboard::kNone) {
+  if (duplicate && t.timer_kind != TimerKind::persist && !is_listed(t)) {
     on_duplicate_ack(t);
   }
   return true;
+}
+
+// Whether what an ACK reports has a scoreboard to go to.
+bool Stack::Impl::has_board(Tcb& t) {
+  list_flight(t);
+  const bool listed = t.sent_first != Scoreboard::kNone || (t.outstanding() == 0 && has_extra(t));
+  return listed && t.has(kSackOn);
 }
 
 void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
@@ -94,6 +99,25 @@ void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us)
   x.full_ms = ms;
   congestion::on_ack(t.cc, x.cubic, x.hystart,
                      {bytes, t.mss, ms, t.rtt.srtt_us(), rtt_us, t.snd_una, t.snd_max});
+}
+
+// `bytes` more of the stream are acknowledged. Calls owners and the application.
+[[gnu::always_inline]] inline void Stack::Impl::release_acked(Tcb& t, std::uint32_t bytes) {
+  t.head_offset += bytes;
+  while (t.write_count != 0) {
+    const Write w = write_at(t, 0);
+    if (t.head_offset < w.bytes) {
+      w.owner->acked(w.cookie, t.head_offset);
+      return;
+    }
+    t.head_offset -= w.bytes;
+    t.write_head = static_cast<std::uint8_t>((t.write_head + 1) % kMaxWrites);
+    --t.write_count;
+    w.owner->acked(w.cookie, w.bytes);
+    w.owner->released(w.cookie);
+    if (t.on_sent != nullptr) t.on_sent(t.app, t, w.cookie);
+    if (t.has(kDead) || t.head_offset == 0) return;
+  }
 }
 
 // `all` more of sequence space is acknowledged, and snd_una has moved: timers, and bytes that are
@@ -140,7 +164,11 @@ void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   const std::uint32_t all = s.ack - t.snd_una;
   const bool used = !s.has(wire::kTcpEce) && window_was_used(t, t.outstanding());
   std::uint32_t rtt = 0;
-  if (t.sent_first != Scoreboard::kNone) {
+  if (t.has(kFlightOne)) {
+    rtt = us - t.rtt_sent_us;
+    if (s.ack == t.snd_max) t.flags &= ~kFlightOne;
+    measure_board(t, s.ack, rtt);
+  } else if (t.sent_first != Scoreboard::kNone) {
     rtt = us - board.ack_plain(t, s.ack);
     measure_board(t, s.ack, rtt);
   } else {
@@ -176,25 +204,6 @@ void Stack::Impl::measure(Tcb& t, const SegmentIn& s) {
   }
   t.flags &= ~(kRttRunning | kRttTainted);
   t.rtt.sample(sample);
-}
-
-// `bytes` more of the stream are acknowledged. Calls owners and the application.
-void Stack::Impl::release_acked(Tcb& t, std::uint32_t bytes) {
-  t.head_offset += bytes;
-  while (t.write_count != 0) {
-    const Write w = write_at(t, 0);
-    if (t.head_offset < w.bytes) {
-      w.owner->acked(w.cookie, t.head_offset);
-      return;
-    }
-    t.head_offset -= w.bytes;
-    t.write_head = static_cast<std::uint8_t>((t.write_head + 1) % kMaxWrites);
-    --t.write_count;
-    w.owner->acked(w.cookie, w.bytes);
-    w.owner->released(w.cookie);
-    if (t.on_sent != nullptr) t.on_sent(t.app, t, w.cookie);
-    if (t.has(kDead) || t.head_offset == 0) return;
-  }
 }
 
 }  // namespace stackrig::tcpip

@@ -18,7 +18,7 @@ bool sends(State s) {
 void Stack::Impl::output(Tcb& t) {
   t.flags &= ~kOutput;
   if (!sends(t.state)) return;
-  if (t.outstanding() == 0 && ms - t.last_sent_ms > min_rto_us / 1000) on_idle(t);
+  if (t.outstanding() == 0 && ms - t.last_sent_ms > min_rto_ms) on_idle(t);
   if (t.has(kBoard | kRetransmitOne | kPathCut) && !output_first(t)) return;
   for (;;) {
     const std::uint32_t offset = t.in_flight();
@@ -42,14 +42,18 @@ void Stack::Impl::output(Tcb& t) {
       blocked(t);
       return;
     }
-    const bool nagle = config.nagle && !t.has(kFinQueued | kForceSmall);
     // Whole segments only, where the rest of them waits for its turn.
-    if (limit > t.mss && (nagle || limit < rest_of_write)) limit -= limit % t.mss;
+    if (limit > t.mss && (limit < rest_of_write || may_wait(t))) limit -= limit % t.mss;
     if (send_range(t, from, offset, limit, true) == 0) {
       if (!t.has(kNotReady)) t.flags |= kOutput;  // no room or no buffer: poll_output() tries again
       return;
     }
   }
+}
+
+// By Nagle's rule (RFC 9293 3.7.4).
+bool Stack::Impl::may_wait(const Tcb& t) const {
+  return config.nagle && !t.has(kFinQueued | kForceSmall);
 }
 
 // What goes before new bytes. False where they must wait.
@@ -110,6 +114,61 @@ Stack::Impl::Place Stack::Impl::place_of(Tcb& t, std::uint32_t offset) {
   return {w, at};
 }
 
+// Before snd_max moves to `to`. Without SACK, one sample a round trip is taken.
+[[gnu::always_inline]] inline void Stack::Impl::note_sent_first(Tcb& t, Seq from, Seq to) {
+  if (!t.has(kSackOn)) {
+    if (!t.has(kRttRunning)) start_round_trip(t, to);
+    return;
+  }
+  if (t.snd_una == from && !t.has(kRecovery)) {
+    t.flags |= kFlightOne;
+    t.rtt_sent_us = us;
+    return;
+  }
+  if (t.has(kFlightOne) && t.rtt_sent_us == us) return;
+  note_in_list(t, from, to);
+}
+
+// A list of ranges begins where nothing is in flight, so that it always is of the whole flight.
+void Stack::Impl::note_in_list(Tcb& t, Seq from, Seq to) {
+  list_flight(t);
+  if (t.sent_first != Scoreboard::kNone || t.snd_una == from) {
+    if (board.append(t, from, to, us, merge_us(t))) [[likely]] {
+      if (t.has(kRecovery)) extra(t).prr.out += to - from;
+      return;
+    }
+    drop_board(t);
+  }
+  if (!t.has(kRttRunning)) start_round_trip(t, to);
+}
+
+void Stack::Impl::start_round_trip(Tcb& t, Seq to) const {
+  t.flags = (t.flags & ~kRttTainted) | kRttRunning;
+  t.rtt_seq = to;
+  t.rtt_sent_us = us;
+}
+
+// Sequence numbers, round trip and timer, after [from, from + bytes) (and the FIN) went out.
+[[gnu::always_inline]] inline void Stack::Impl::note_sent_inline(Tcb& t, Seq from,
+                                                                 std::uint32_t bytes, bool fin) {
+  const Seq to = from + bytes + (fin ? 1 : 0);
+  t.last_sent_ms = ms;
+  if (seq_lt(from, t.snd_max)) {
+    if (bytes == 0) ++c->retransmits;  // a FIN; send_range() counts the others
+    note_sent_again(t, from, to);
+  } else {
+    note_sent_first(t, from, to);
+    t.snd_nxt = t.snd_max = to;
+  }
+  if (t.timer_kind > TimerKind::keepalive) return;
+  start_retransmit_timer(t);
+  if (t.has(kUserTimeout)) watch_on(t);
+}
+
+void Stack::Impl::note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin) {
+  note_sent_inline(t, from, bytes, fin);
+}
+
 std::uint32_t Stack::Impl::send_range(Tcb& t, const Place& from, std::uint32_t offset,
                                       std::uint32_t limit, bool may_fin) {
   const Write& write = *from.write;
@@ -150,7 +209,7 @@ std::uint32_t Stack::Impl::send_range(Tcb& t, const Place& from, std::uint32_t o
   if (done != got.segments) give_back_frames(segments.subspan(done));
   if (sent == 0) return 0;
   if (seq_lt(seq, t.snd_max)) c->retransmits += done;
-  note_sent(t, seq, sent, fin && done == got.segments);
+  note_sent_inline(t, seq, sent, fin && done == got.segments);
   return sent;
 }
 
@@ -163,39 +222,8 @@ void Stack::Impl::send_fin(Tcb& t) {
   note_sent(t, seq, 0, true);
 }
 
-// Sequence numbers, round trip and timer, after [from, from + bytes) (and the FIN) went out.
-void Stack::Impl::note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin) {
-  const Seq to = from + bytes + (fin ? 1 : 0);
-  t.last_sent_ms = ms;
-  if (seq_lt(from, t.snd_max)) {
-    if (bytes == 0) ++c->retransmits;  // a FIN; send_range() counts the others
-    note_sent_again(t, from, to);
-  } else {
-    note_sent_first(t, from, to);
-    t.snd_nxt = t.snd_max = to;
-  }
-  if (t.timer_kind > TimerKind::keepalive) return;
-  start_retransmit_timer(t);
-  if (t.has(kUserTimeout)) watch_on(t);
-}
-
-// Before snd_max moves to `to`. A list of ranges begins where nothing is in flight, so that it
-// always is of the whole flight.
-inline void Stack::Impl::note_sent_first(Tcb& t, Seq from, Seq to) {
-  if (t.has(kSackOn) && (t.sent_first != Scoreboard::kNone || t.snd_una == from)) {
-    if (board.append(t, from, to, us, merge_us(t))) [[likely]] {
-      if (t.has(kRecovery)) extra(t).prr.out += to - from;
-      return;
-    }
-    drop_board(t);
-  }
-  if (t.has(kRttRunning)) return;
-  t.flags = (t.flags & ~kRttTainted) | kRttRunning;
-  t.rtt_seq = to;
-  t.rtt_sent_us = us;
-}
-
 void Stack::Impl::note_sent_again(Tcb& t, Seq from, Seq to) {
+  list_flight(t);
   if (t.sent_first == Scoreboard::kNone) {
     t.flags |= kRttTainted;
     t.snd_nxt = to;

@@ -91,16 +91,24 @@ bool Stack::Impl::send_bare(Tcb& t, Seq seq, std::uint8_t flags, bool say_held) 
     return false;
   }
   std::byte* const at = memory.data(chunk) + kPayloadAt;
-  std::uint32_t options = 0;
-  PartialSum sum = 0;
-  if (say_held && t.has(kSackOn)) options = write_sack(t, at);
-  // The header is longer by them: its length lies in the upper half of a byte, in 32-bit words.
-  const auto longer = static_cast<std::uint8_t>(options / 4 << 4);
-  if (options != 0) sum = wire::sum(at, options) + longer;
-  std::byte* p = header(t, at, options, flags, seq, sum);
-  if (options != 0) wire::TcpHeader::at(p + kTcpAt).data_offset += longer;
-  out.push({p, t.header_bytes + options, chunk, tx_flags, 0, kTcpAt, 0});
+  if (say_held && t.has(kSackOn) && (any_twice || t.has(kHolding))) {
+    const std::uint32_t options = write_sack(t, at);
+    out.push({header_with(t, at, options, flags, seq), t.header_bytes + options, chunk, tx_flags, 0,
+              kTcpAt, 0});
+    return true;
+  }
+  out.push({header(t, at, 0, flags, seq, 0), t.header_bytes, chunk, tx_flags, 0, kTcpAt, 0});
   return true;
+}
+
+// The header is longer by the options at `at`: its length lies in the upper half of a byte, in
+// 32-bit words.
+std::byte* Stack::Impl::header_with(Tcb& t, std::byte* at, std::uint32_t options,
+                                    std::uint8_t flags, Seq seq) {
+  const auto longer = static_cast<std::uint8_t>(options / 4 << 4);
+  std::byte* p = header(t, at, options, flags, seq, wire::sum(at, options) + longer);
+  wire::TcpHeader::at(p + kTcpAt).data_offset += longer;
+  return p;
 }
 
 bool Stack::Impl::send_ack(Tcb& t) {

@@ -133,6 +133,11 @@ struct Stack::Impl {
   void measure_board(Tcb& t, Seq ack, std::uint32_t sample);
   void leave_board(Tcb& t, Extra& x);
   [[gnu::cold]] void drop_board(Tcb& t);
+  void list_flight(Tcb& t);
+  [[gnu::noinline]] bool has_board(Tcb& t);
+  static bool is_listed(const Tcb& t) {
+    return t.has(kFlightOne) || t.sent_first != Scoreboard::kNone;
+  }
   [[nodiscard]] bool has_extra(const Tcb& t) const { return t.extra != LazyPool<Extra>::kNone; }
   Extra& extra(Tcb& t) {
     if (!has_extra(t)) give_extra(t);
@@ -242,6 +247,7 @@ struct Stack::Impl {
   // --- egress.cc ---
   void output(Tcb& t);
   [[gnu::noinline]] bool output_first(Tcb& t);
+  [[nodiscard]] bool may_wait(const Tcb& t) const;
   bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write) const;
   [[nodiscard]] std::uint32_t send_window(const Tcb& t, std::uint32_t offset) const;
   void on_idle(Tcb& t);
@@ -256,7 +262,10 @@ struct Stack::Impl {
                            bool may_fin);
   void send_fin(Tcb& t);
   void note_sent(Tcb& t, Seq from, std::uint32_t bytes, bool fin);
+  void note_sent_inline(Tcb& t, Seq from, std::uint32_t bytes, bool fin);
+  void start_round_trip(Tcb& t, Seq to) const;
   void note_sent_first(Tcb& t, Seq from, Seq to);
+  [[gnu::noinline]] void note_in_list(Tcb& t, Seq from, Seq to);
   [[gnu::cold]] void note_sent_again(Tcb& t, Seq from, Seq to);
 
   // --- emit.cc ---
@@ -277,6 +286,8 @@ struct Stack::Impl {
   std::uint16_t advertise(Tcb& t);
   bool send_ack(Tcb& t);
   bool send_bare(Tcb& t, Seq seq, std::uint8_t flags, bool say_held = false);
+  [[gnu::cold]] std::byte* header_with(Tcb& t, std::byte* at, std::uint32_t options,
+                                       std::uint8_t flags, Seq seq);
   void acked_by(Tcb& t);
 
   // --- control.cc ---
@@ -315,6 +326,8 @@ struct Stack::Impl {
   std::uint32_t ms = 0;  ///< the timestamp clock, and what is remembered in milliseconds
   std::uint32_t us = 0;  ///< round trips
   std::uint32_t min_rto_us = 0;
+  std::uint32_t min_rto_ms = 0;
+  bool watches_peers = false;  ///< keep-alive or a user timeout holds for all connections
   std::uint32_t probe_ack_delay_us = 0;
   std::uint32_t rtt_sample_us = 0;  ///< of the ACK that is being processed; 0: none
   bool any_twice = false;           ///< `twice` is to be reported with the next ACK

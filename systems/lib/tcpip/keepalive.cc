@@ -34,7 +34,6 @@ void Stack::Impl::set_user_timeout(Tcb& t, Time timeout) {
 
 // A connection is new: what the configuration says holds for it, unless the application said more.
 void Stack::Impl::watch_peer(Tcb& t) {
-  t.heard_ms = ms;
   if (config.keepalive.idle != 0 && !t.has(kKeepAlive)) set_keepalive(t, config.keepalive);
   if (config.user_timeout != 0 && !t.has(kUserTimeout)) set_user_timeout(t, config.user_timeout);
   if (t.has(kKeepAlive) && t.timer_kind == TimerKind::none) start_keepalive(t);

@@ -183,7 +183,8 @@ void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   t.snd_wl2 = s.ack;
   t.last_sent_ms = ms;
   t.state = t.has(kFinQueued) ? State::fin_wait_1 : State::established;
-  watch_peer(t);
+  t.heard_ms = ms;
+  if (watches_peers || t.has(kKeepAlive)) watch_peer(t);
   if (t.queued != 0 || t.has(kFinQueued)) t.flags |= kOutput;
   if (t.has(kPassive)) {
     tell_accepted(t);

@@ -55,8 +55,8 @@ inline constexpr unsigned kFetchMax = 32;
 
 struct Fetched {
   unsigned segments = 0;  ///< filled in; 0 with ready == false: ask again after tcp_output()
-  bool ready = true;      ///< false: not ready yet. The core asks again after Stack::tcp_output(tcb), and
-                          ///< where the connection's timer fires meanwhile
+  bool ready = true;  ///< false: not ready yet. The core asks again after Stack::tcp_output(tcb),
+                      ///< and where the connection's timer fires meanwhile
 };
 
 class Tcb;

@@ -89,6 +89,7 @@ void Stack::Impl::cut_mss(Tcb& t, Extra& x, std::uint32_t mtu) {
   t.mss = static_cast<std::uint16_t>(mss);
   t.cc.cwnd = std::max<std::uint32_t>(t.cc.cwnd, t.mss);
   t.flags |= kPathCut | kOutput;
+  list_flight(t);
   if (t.sent_first != Scoreboard::kNone) {
     for (std::uint32_t i = t.sent_first; i != Scoreboard::kNone; i = board.next(i)) {
       board.mark_lost(i, x.board);
@@ -151,6 +152,7 @@ bool Stack::Impl::judge_longer(Tcb& t, Extra& x) {
     ++c->path_mtu_raises;
     return false;
   }
+  list_flight(t);
   for (std::uint32_t i = t.sent_first; i != Scoreboard::kNone; i = board.next(i)) {
     if (!seq_gt(board[i].to, p.probe_from)) continue;
     if (!board[i].is(kRangeLost)) return false;

@@ -105,6 +105,15 @@ void Stack::Impl::leave_board(Tcb& t, Extra& x) {
   x.rack.in_dsack_round = false;
 }
 
+// What the fast path left out: the flight as a list of one range.
+void Stack::Impl::list_flight(Tcb& t) {
+  if (!t.has(kFlightOne)) return;
+  t.flags &= ~kFlightOne;
+  if (t.outstanding() == 0 || board.append(t, t.snd_una, t.snd_max, t.rtt_sent_us, 0)) return;
+  ++c->boards_dropped;
+  t.flags = (t.flags & ~kRttRunning) | kRttTainted;
+}
+
 // No room for it: the connection goes on by duplicate ACKs, and from the oldest byte where some of
 // the flight was lost.
 void Stack::Impl::drop_board(Tcb& t) {

@@ -147,8 +147,8 @@ class Scoreboard {
     }
   }
 
-  /// A walk that sends lost ranges again: the next resent() begins after range `before` (kNone: at the
-  /// list's beginning), which lies before what is sent.
+  /// A walk that sends lost ranges again: the next resent() begins after range `before` (kNone: at
+  /// the list's beginning), which lies before what is sent.
   void start_after(std::uint32_t before) { start_ = before; }
   /// The last range that resent() has dealt with.
   [[nodiscard]] std::uint32_t cursor() const { return cursor_; }

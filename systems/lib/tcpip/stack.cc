@@ -86,6 +86,8 @@ Stack::Impl::Impl(const Config& cfg, nmio::PacketMemory& m, nmio::TxBatch& o)
   // Half-open connections never fill the slots: established ones and listeners need some.
   max_half_open = std::min(cfg.max_backlog, std::max(1U, cfg.max_connections / 2));
   min_rto_us = static_cast<std::uint32_t>(cfg.min_rto / nmio::kMicrosecond);
+  min_rto_ms = min_rto_us / 1000;
+  watches_peers = cfg.keepalive.idle != 0 || cfg.user_timeout != 0;
   probe_ack_delay_us = static_cast<std::uint32_t>(cfg.peer_ack_delay / nmio::kMicrosecond);
   max_held_each = std::max(4U, cfg.max_held_chunks / 4);
   port_counter = static_cast<std::uint32_t>(derived(cfg, 6));

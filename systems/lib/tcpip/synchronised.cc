@@ -24,7 +24,13 @@ bool Stack::Impl::fast_path(Tcb& t, SegmentIn& s) {
   }
   t.heard_ms = ms;
   if (t.has(kEcnOn)) on_ecn(t, s);
-  update_window(t, s);
+  if ((std::uint32_t{s.window} << t.snd_wscale) == t.snd_wnd &&
+      t.timer_kind != TimerKind::persist) {
+    t.snd_wl1 = s.seq;  // what is in order is newer
+    t.snd_wl2 = s.ack;
+  } else {
+    update_window(t, s);
+  }
   if (s.ack != t.snd_una) on_new_ack(t, s);
   if (s.len != 0 && !t.has(kDead)) receive_data(t, s);
   return true;

@@ -101,6 +101,8 @@ inline constexpr std::uint64_t kCwrDue = std::uint64_t{1} << 36;    ///< the win
 inline constexpr std::uint64_t kPathCut = std::uint64_t{1} << 37;
 inline constexpr std::uint64_t kKeepAlive = std::uint64_t{1} << 38;    ///< Extra::keepalive
 inline constexpr std::uint64_t kUserTimeout = std::uint64_t{1} << 39;  ///< Extra::user_timeout
+/// All of the flight went out at rtt_sent_us, and nothing was reported of it: it needs no list.
+inline constexpr std::uint64_t kFlightOne = std::uint64_t{1} << 40;
 
 class alignas(64) Tcb {
  public:

@@ -34,7 +34,7 @@ void Stack::Impl::start_timer(Tcb& t, TimerKind kind, Time at) {
 
 // With a scoreboard that shows nothing amiss, a probe comes first (RFC 8985 7.2).
 void Stack::Impl::start_retransmit_timer(Tcb& t) {
-  if (t.sent_first != Scoreboard::kNone && !t.has(kBoard)) {
+  if (is_listed(t) && !t.has(kBoard)) {
     const std::uint32_t wait = probe_wait_us(t);
     if (wait < min_rto_us || wait < t.rtt.rto_us(min_rto_us, t.backoff)) {
       start_timer(t, TimerKind::probe, now + Time{wait} * nmio::kMicrosecond);
@@ -82,6 +82,7 @@ void Stack::Impl::on_timer(Tcb& t) {
 
 void Stack::Impl::on_slow_timer(Tcb& t) {
   if (t.has(kUserTimeout) && user_timed_out(t)) return;
+  list_flight(t);
   on_slow_timer_of_kind(t);
   if (t.has(kUserTimeout)) limit_timer(t);
 }
