@@ -34,8 +34,6 @@ class ByteQueue {
     return n;
   }
 
-  void append(std::byte byte) { bytes_.push_back(byte); }
-
   void shrink_to_fit() { bytes_.shrink_to_fit(); }
 
  private:

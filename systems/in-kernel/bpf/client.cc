@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -38,12 +39,20 @@ bool Client::open_up() {
 }
 
 void Client::ready(std::uint32_t events) {
-  if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+  if ((events & EPOLLHUP) != 0 || ((events & EPOLLERR) != 0 && is_broken())) {
     ++context_.counters.reset;
     return end();
   }
   if ((events & EPOLLRDHUP) != 0) half_closed_ = true;
   advance();
+}
+
+/// An error may be what the parser gave (Programs::stop()), and be gone by now. It stays where it
+/// is: TCP is still to see it (reading SO_ERROR would take it away).
+bool Client::is_broken() const {
+  pollfd now{.fd = fd(), .events = 0, .revents = 0};
+  return state_ == State::kernel && context_.programs.up(slot_).flow == Programs::Flow::runs &&
+         ::poll(&now, 1, 0) == 1 && (now.revents & POLLERR) != 0;
 }
 
 void Client::advance() {
@@ -132,9 +141,7 @@ Client::Next Client::take_over() {
   ++context_.counters.taken;
   // Once there is room, there is nothing that the programs could not do themselves.
   own_at_least_ = context_.programs.is_congested(slot_) ? 0 : kOwnAtLeast;
-  const auto byte = context_.programs.stop(slot_, fd());
-  if (!byte) return Next::end;
-  bytes_.append(*byte);
+  if (!context_.programs.stop(slot_, fd())) return Next::end;
   total_ += context_.programs.seen(slot_);
   state_ = State::own;
   return Next::go_on;

@@ -91,6 +91,7 @@ class Client : public Watched {
   Next kernel();
   Next take_over();
   Next finish(const Programs::Up& up);
+  [[nodiscard]] bool is_broken() const;
   Next own();
   Next handle_all(std::size_t& need);
   Next read_own(std::size_t most);

@@ -5,7 +5,7 @@
 
 #include "maps.bpf.h"
 
-enum { FRAME_WHOLE, FRAME_OTHER, FRAME_PIECES, FRAME_END };
+enum { FRAME_WHOLE, FRAME_OTHER, FRAME_PIECES };
 
 static __always_inline struct flow* flow_of(struct __sk_buff* skb, __u32* slot) {
   const __u64 cookie = bpf_get_socket_cookie(skb);
@@ -42,28 +42,18 @@ static __always_inline void tell(__u32 slot) {
   bpf_ringbuf_output(&takings, &slot, sizeof slot, BPF_RB_FORCE_WAKEUP);
 }
 
-/* Ends the parser of a connection that was taken: what follows stays in the receive queue,
- * accounted, and closes the window. Gives the length of a frame, or 0 where the loader has just
- * given the connection back.
+/* Ends the parser of a connection that was taken, at the end of its last frame: what follows stays
+ * in the receive queue, accounted. False: the loader has just given it back.
  *
- * It ends by waiting for a frame as long as the receive buffer: strparser reads nothing until all
- * of that is there, which no window has room for. The frame's beginning it has taken, and would
- * lose with the socket's place in the map: so that is one byte, kept for the loader, and what is
- * before it is handed up. (An error ends a parser at once, but the socket gets it too, and then its
- * worker does not send what it was given.) */
-static __always_inline int end_parser(struct __sk_buff* skb, struct flow* flow, __u32 slot,
-                                      __u32 have) {
-  /* A frame must end in the newest segment, not before it. */
-  if (have > 1) {
-    return frame(skb, flow, slot, FRAME_OTHER, have - flow->held > 1 ? have - 1 : have);
-  }
+ * The parser ends by returning an error. strparser gives the socket that error too: harmless as
+ * long as nobody sends on it, and the loader takes it away (Programs::stop). */
+static __always_inline int end_parser(struct flow* flow, __u32 slot) {
   const __u64 old = flow->up;
   if (!(old & FLOW_TAKEN)) return 0;
-  if (bpf_skb_load_bytes(skb, message_offset(skb), &flow->byte, 1)) return 0;
+  if (old & FLOW_ENDED) return 1; /* asked again in the same run */
   if (__sync_val_compare_and_swap(&flow->up, old, old | FLOW_ENDED) != old) return 0;
-  frame(skb, flow, slot, FRAME_END, 1);
   tell(slot);
-  return flow->longest;
+  return 1;
 }
 
 /* Hands a frame, and with it the connection, up to the loader: what follows is its own, so that
@@ -77,7 +67,10 @@ static __always_inline int hand_up(struct __sk_buff* skb, struct flow* flow, __u
                                    __u32 reason) {
   const __u32 length = flow->length;
   __u64 old = flow->up;
-  if (!(old & FLOW_TAKEN)) flow->reason = reason;
+  if (!(old & FLOW_TAKEN)) {
+    flow->reason = reason;
+    flow->before = old & FLOW_PASSED;
+  }
   /* The loader gives back what is taken, once; nobody else writes meanwhile. */
   __u64 found = __sync_val_compare_and_swap(&flow->up, old, (old + length) | FLOW_TAKEN);
   if (found != old) {
@@ -91,16 +84,6 @@ static __always_inline int hand_up(struct __sk_buff* skb, struct flow* flow, __u
   }
   count(COUNT_UP_BYTES, length);
   return bpf_sk_redirect_map(skb, &ups, slot, BPF_F_INGRESS);
-}
-
-/* What is no whole frame. */
-static __always_inline int pass_up(struct __sk_buff* skb, struct flow* flow, __u32 slot) {
-  if (flow->kind == FRAME_END) { /* the peer has sent beyond its window */
-    flow->broken = 1;
-    return SK_DROP;
-  }
-  return hand_up(skb, flow, slot,
-                 flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
 }
 
 /* Makes a frame such that skb_send_sock() sends all of it. Costs a copy where it was not. */

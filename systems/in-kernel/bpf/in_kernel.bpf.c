@@ -26,13 +26,35 @@ int echo_parser(struct __sk_buff* skb) {
   struct flow* flow = flow_of(skb, &slot);
   if (!flow || flow->size == 0) return have; /* not one that the loader put there */
   if (flow->up & FLOW_TAKEN) {
-    const int length = end_parser(skb, flow, slot, have);
-    if (length != 0) return length;
+    /* No error while the worker sends: what was given before fits the send buffer and is gone soon.
+     */
+    if (own_frames_waiting(skb) != 0) return frame(skb, flow, slot, FRAME_OTHER, have);
+    if (end_parser(flow, slot)) return -TAKEN_ERROR;
   }
   __u32 whole = have < flow->size ? 0 : flow->size;
   if (batch) whole = have - have % flow->size;
   if (whole == 0) return wait_for_more(skb, flow, slot, have);
   return frame(skb, flow, slot, FRAME_WHOLE, whole);
+}
+
+/* Handed up of a connection until its segments are dropped. Set by the loader. */
+const volatile __u32 most_handed_up_bytes = 0;
+
+/* Before TCP sees a segment, and without the socket's lock. The parser of a connection that was
+ * taken cannot end while the worker still has frames to send, and the worker may wait long for the
+ * lock where a client sends without a pause: then what more comes is lost, as on a wire, and comes
+ * again. */
+SEC("socket")
+int echo_filter(struct __sk_buff* skb) {
+  const int keep = -1;
+  __u8 header;
+  __u32 slot = 0;
+  const struct flow* flow = flow_of(skb, &slot);
+  if (!flow || !(flow->up & FLOW_TAKEN)) return keep;
+  if ((flow->up & FLOW_PASSED) - flow->before < most_handed_up_bytes) return keep;
+  if (own_frames_waiting(skb) == 0) return keep;
+  if (bpf_skb_load_bytes(skb, TCP_DATA_OFFSET, &header, 1)) return keep;
+  return skb->len > (header >> 4) * 4U ? 0 : keep; /* an ACK says how far the client is */
 }
 
 SEC("sk_skb/stream_verdict")
@@ -42,7 +64,8 @@ int echo_verdict(struct __sk_buff* skb) {
   if (!flow) return SK_DROP;
   if (flow->kind == FRAME_WHOLE && flow->size != 0)
     return send_on(skb, flow, slot, &clients, slot, flow->length / flow->size);
-  return pass_up(skb, flow, slot);
+  return hand_up(skb, flow, slot,
+                 flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
 }
 
 SEC("sk_skb/stream_parser")
@@ -52,10 +75,7 @@ int forward_parser(struct __sk_buff* skb) {
   __u32 slot = 0;
   struct flow* flow = flow_of(skb, &slot);
   if (!flow) return have; /* not one that the loader put there */
-  if (flow->up & FLOW_TAKEN) {
-    const int length = end_parser(skb, flow, slot, have);
-    if (length != 0) return length;
-  }
+  if ((flow->up & FLOW_TAKEN) && end_parser(flow, slot)) return -TAKEN_ERROR;
   struct msg_head head;
   const __u32 total = msg_length(skb, offset, have, &head);
   if (total == MSG_NOT) return frame(skb, flow, slot, FRAME_OTHER, have);
@@ -70,7 +90,10 @@ int forward_verdict(struct __sk_buff* skb) {
   const __u32 from = skb->priority;
   struct flow* flow = bpf_map_lookup_elem(&flows, &from);
   if (!flow) return SK_DROP;
-  if (flow->kind != FRAME_WHOLE) return pass_up(skb, flow, from);
+  if (flow->kind != FRAME_WHOLE) {
+    return hand_up(skb, flow, from,
+                   flow->kind == FRAME_PIECES ? COUNT_TAKEN_PIECES : COUNT_TAKEN_OTHER);
+  }
   const __u32 key = flow->key;
   const __u32* route = bpf_map_lookup_elem(&routes, &key);
   if (!route) {

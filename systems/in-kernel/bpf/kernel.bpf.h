@@ -10,6 +10,8 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+enum { TCP_DATA_OFFSET = 12 }; /* in a TCP header, of its length in the upper half of a byte */
+
 #define RELOCATED __attribute__((preserve_access_index))
 
 struct skb_shared_info {
@@ -74,12 +76,21 @@ static __always_inline __u32 message_offset(struct __sk_buff* ctx) {
 
 /* Frames that wait for the worker that gives them to the socket's TCP, the one that it is at among
  * them. */
-static __always_inline __u32 frames_waiting(struct tcp_sock* tcp) {
-  struct sock* sk = bpf_rdonly_cast(tcp, bpf_core_type_id_kernel(struct sock));
+static __always_inline __u32 frames_waiting_on(struct sock* sk) {
   const __u64 user_data = (__u64)sk->sk_user_data & ~7ULL; /* flags in the low bits */
   struct sk_psock* psock =
       bpf_rdonly_cast((void*)user_data, bpf_core_type_id_kernel(struct sk_psock));
   return psock->ingress_skb.qlen;
+}
+
+static __always_inline __u32 frames_waiting(struct tcp_sock* tcp) {
+  return frames_waiting_on(bpf_rdonly_cast(tcp, bpf_core_type_id_kernel(struct sock)));
+}
+
+/* The same for the socket that a parser runs on. */
+static __always_inline __u32 own_frames_waiting(struct __sk_buff* ctx) {
+  struct sk_buff* skb = bpf_cast_to_kern_ctx(ctx);
+  return frames_waiting_on(bpf_rdonly_cast(skb->sk, bpf_core_type_id_kernel(struct sock)));
 }
 
 /* Whether a segment within the message's frag_list has one of its own: __skb_send_sock() walks the

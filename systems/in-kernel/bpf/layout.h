@@ -12,29 +12,29 @@ enum {
   /* A frame that comes in more segments than this is put together by the loader: strparser would
    * keep a socket buffer per segment, which nobody accounts. */
   MOST_PIECES = 64,
+  TAKEN_ERROR = 117, /* EUCLEAN: nothing in TCP gives it */
 };
 
 /* A client's connection. A slot is the same in `flows`, `clients`, `ups` and (echo)
  * `outlets`. The stream parser and the verdict program of one connection never run at once. */
 struct flow {
-  __u32 size;    /* of a buffer, in bytes (echo). Loader, before the socket is in the map */
-  __u32 reason;  /* COUNT_TAKEN_: why it was taken. Verdict program */
-  __u32 kind;    /* FRAME_: what the parser found, for the verdict on it, as the next two */
-  __u32 length;  /* of the frame */
-  __u32 key;     /* network byte order */
-  __u32 pieces;  /* segments of the frame under way. Parser, as the next two */
-  __u32 held;    /* bytes of the frame under way */
-  __u32 longest; /* frame that strparser takes: the receive buffer. Loader, as `size` */
-  __u64 framed;  /* bytes of all frames */
-  __u64 up;      /* FLOW_; by compare and swap only */
-  __u8 byte;     /* the last one that the parser took before it ended. Parser */
-  __u8 broken;   /* more came than a window has room for. Verdict program */
-  __u8 unused[14];
+  __u32 size;   /* of a buffer, in bytes (echo). Loader, before the socket is in the map */
+  __u32 reason; /* COUNT_TAKEN_: why it was taken. Verdict program */
+  __u32 kind;   /* FRAME_: what the parser found, for the verdict on it, as the next two */
+  __u32 length; /* of the frame */
+  __u32 key;    /* network byte order */
+  __u32 pieces; /* segments of the frame under way. Parser, as the next two */
+  __u32 held;   /* bytes of the frame under way */
+  __u32 unused;
+  __u64 framed; /* bytes of all frames */
+  __u64 up;     /* FLOW_; by compare and swap only */
+  __u64 before; /* bytes handed up before it was taken last. Verdict program */
+  __u64 unused_too;
 };
 
 /* In `up`: how a connection stands, and how many bytes were handed up. */
 #define FLOW_TAKEN (1ULL << 63) /* set by the verdict program, taken off by the loader */
-#define FLOW_ENDED (1ULL << 62) /* set by the parser: it reads no more */
+#define FLOW_ENDED (1ULL << 62) /* set by the parser: it has ended itself */
 #define FLOW_PASSED (FLOW_ENDED - 1)
 
 /* Of the per-CPU counters. */

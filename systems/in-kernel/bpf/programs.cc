@@ -51,6 +51,7 @@ Programs::Programs(const Config& config)
   bpf->rodata->most_waiting_bytes = config.waiting_bytes;
   bpf->rodata->most_waiting_frames = config.waiting_frames;
   bpf->rodata->batch = config.batch ? 1 : 0;
+  bpf->rodata->most_handed_up_bytes = config.handed_up_bytes;
   bpf->rodata->until_acknowledged = echo_ ? 1 : 0;
   bpf_map__set_max_entries(bpf->maps.clients, clients);
   bpf_map__set_max_entries(bpf->maps.ups, clients);
@@ -61,6 +62,7 @@ Programs::Programs(const Config& config)
   bpf_map__set_max_entries(bpf->maps.routes, backends);
   bpf_program__set_autoload(bpf->progs.echo_parser, echo_);
   bpf_program__set_autoload(bpf->progs.echo_verdict, echo_);
+  bpf_program__set_autoload(bpf->progs.echo_filter, echo_);
   bpf_program__set_autoload(bpf->progs.forward_parser, !echo_);
   bpf_program__set_autoload(bpf->progs.forward_verdict, !echo_);
   if (const int error = in_kernel_bpf__load(bpf); error != 0)
@@ -124,6 +126,12 @@ bool Programs::put(const bpf_map* map, std::uint32_t slot, int fd) {
   return bpf_map_update_elem(bpf_map__fd(map), &slot, &value, BPF_ANY) == 0;
 }
 
+bool Programs::guard(int listener) const {
+  if (!echo_) return true;
+  const int program = bpf_program__fd(skeleton_->bpf->progs.echo_filter);
+  return ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program) == 0;
+}
+
 /// One end of a pair of datagram sockets, which nobody sends to but the verdict programs.
 Fd Programs::open_up(std::uint32_t slot) {
   int pair[2];
@@ -137,7 +145,6 @@ bool Programs::add_client(std::uint32_t slot, int fd, std::uint32_t size) {
   const auto& maps = skeleton_->bpf->maps;
   flows_[slot] = flow{};
   flows_[slot].size = size;
-  flows_[slot].longest = receive_buffer(fd);
   if (echo_) start_outlet(slot, fd);
   cookies_[slot] = cookie_of(fd);
   const int slots = bpf_map__fd(maps.slots);
@@ -171,11 +178,13 @@ bool Programs::give_back(std::uint32_t slot, std::uint64_t passed) {
 /// Taking a socket out of `clients` takes the parser from under a run of it that is under way
 /// (kstrp does not hold what that takes), and bytes are lost. So the parser has ended itself
 /// before, and the end of its last run is waited for.
-std::optional<std::byte> Programs::stop(std::uint32_t slot, int fd) {
+bool Programs::stop(std::uint32_t slot, int fd) {
   bytes_received(fd);
   release(slot);
-  if (flows_[slot].broken != 0) return std::nullopt;
-  return static_cast<std::byte>(flows_[slot].byte);
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return error == 0 || error == TAKEN_ERROR;
 }
 
 void Programs::release(std::uint32_t slot) {

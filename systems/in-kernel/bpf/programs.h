@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,12 +37,18 @@ class Programs {
     bool batch = false;  ///< echo: buffers that came together go back together
     /// What may wait before an outlet's TCP until the connections that bring more are handed up.
     std::uint32_t waiting_bytes = 1 << 20, waiting_frames = 4096;
+    /// Echo: of a connection that sends without a pause, until its segments are dropped.
+    std::uint32_t handed_up_bytes = 16 << 20;
   };
   /// Throws runtime::UsageError where the kernel does not take them.
   explicit Programs(const Config& config);
   ~Programs();
   Programs(const Programs&) = delete;
   Programs& operator=(const Programs&) = delete;
+
+  /// Connections that are accepted on it have what keeps them within their bounds
+  /// (echo). False where the kernel refuses.
+  [[nodiscard]] bool guard(int listener) const;
 
   /// A client's way up, for all of its time: what the programs hand up can be received there. None
   /// where the kernel refuses.
@@ -74,10 +79,9 @@ class Programs {
   [[nodiscard]] int taken_fd() const;
   /// Their slots, since the last call. One may be missing in a rush: its way up tells too.
   std::vector<std::uint32_t> taken();
-  /// Makes one that has ended an ordinary socket; nothing may wait to be sent on it (echo). Gives
-  /// the byte between what was handed up and what the socket receives; none where the peer has sent
-  /// beyond its window, and bytes are lost.
-  std::optional<std::byte> stop(std::uint32_t slot, int fd);
+  /// Makes one that has ended an ordinary socket; nothing may wait to be sent on it (echo). False
+  /// where the connection is broken.
+  bool stop(std::uint32_t slot, int fd);
   /// Before the socket is closed, wherever it stands.
   void forget(std::uint32_t slot);
   /// Bytes that the programs have seen since add_client(), those of a part of a frame too.

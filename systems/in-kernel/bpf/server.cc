@@ -21,6 +21,8 @@ class Server::Listener final : public Watched {
  public:
   Listener(Server& server, Fd fd) : server_(server), fd_(std::move(fd)) {
     set_buffers(fd_.get(), server.config_.buffers);  // connections inherit them
+    if (!server.programs_.guard(fd_.get()))
+      throw std::system_error(errno, std::generic_category(), "SO_ATTACH_BPF");
     watch();
   }
   void ready(std::uint32_t /*events*/) override { server_.accept_all(fd_.get()); }

@@ -23,13 +23,6 @@ void set_buffers(int fd, const BufferSizes& sizes) {
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, sizes.send);
 }
 
-std::uint32_t receive_buffer(int fd) {
-  int bytes = 0;
-  socklen_t size = sizeof bytes;
-  ::getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
-  return static_cast<std::uint32_t>(bytes);
-}
-
 std::optional<std::uint64_t> bytes_written(int fd) {
   // Acknowledged first, then what is not: what is acknowledged in between is in neither.
   tcp_info info{};

@@ -19,9 +19,6 @@ struct BufferSizes {
 /// Sizes of the buffers, beyond the system-wide limit where we may.
 void set_buffers(int fd, const BufferSizes& sizes);
 
-/// The whole receive buffer, what the kernel itself needs of it included.
-std::uint32_t receive_buffer(int fd);
-
 /// Bytes of data that TCP has taken for sending since the connection began; may be too few while
 /// acknowledgements arrive, never too many. None where it cannot be asked.
 std::optional<std::uint64_t> bytes_written(int fd);
