@@ -17,6 +17,7 @@ from stackrig.collectors import memory
 from stackrig.collectors.base import Window
 from stackrig.drivers import base as drivers
 from stackrig.model.bar import Bar
+from stackrig.model.base import Scalar
 from stackrig.model.trial import Check, Metric, Point, Trial
 from tests.test_bench import record
 from tests.test_collectors import CLIENT, SERVER, V1
@@ -24,9 +25,10 @@ from tests.test_drivers import LOAD
 
 # --- the flood beside the load --------------------------------------------------------------------------------------
 
+SLOW_READ: dict[str, Scalar] = {"mode": "close", "flood": "slow-read"}
 BESIEGED = replace(
     LOAD,
-    parameters={"mode": "close", "flood": "slow-read"},
+    parameters=SLOW_READ,
     beside=[("afxdp:c0?queues=1", "10.77.0.201/24")],
 )
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "nmio/clock.h"
 #include "runtime/counters.h"
 
 namespace stackrig::delaybox {
@@ -20,19 +21,32 @@ Box::Box(nmio::Queue& server, nmio::Queue& clients, const BoxConfig& config, Tim
 }
 
 bool Box::turn(Time now) {
+  return turn([now] { return now; });
+}
+
+bool Box::turn() {
+  return turn([] { return nmio::Clock::now(); });
+}
+
+template <class Now>
+bool Box::turn(Now now) {
   bool worked = false;
-  for (Side& side : sides_) worked |= take_in(side, now);
-  for (Side& side : sides_) worked |= send(side, now);
+  for (Side& side : sides_) {
+    const unsigned n = side.from.receive(burst_);
+    if (n == 0) continue;
+    take_in(side, n, now());
+    worked = true;
+  }
+  const Time sending = now();
+  for (Side& side : sides_) worked |= send(side, sending);
   return worked;
 }
 
-bool Box::take_in(Side& side, Time now) {
-  const unsigned n = side.from.receive(burst_);
+void Box::take_in(Side& side, unsigned n, Time now) {
   for (unsigned i = 0; i < n; ++i) {
     side.out.accept(burst_[i], now);
     side.from.memory().give_back(burst_[i].chunk);
   }
-  return n != 0;
 }
 
 bool Box::send(Side& side, Time now) {

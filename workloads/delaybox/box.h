@@ -32,6 +32,9 @@ class Box {
 
   /// Takes what came in, sends what is due; true where it did anything.
   bool turn(Time now);
+  /// The same at the clock's time, which is read once the packets are there: whatever kept this
+  /// thread from its core meanwhile, none leaves before its delay is over.
+  bool turn();
   /// When turn() has something to do though nothing comes in.
   [[nodiscard]] Time next_deadline() const;
   /// Blocks until something comes in or is due, at most until `limit`.
@@ -50,7 +53,9 @@ class Box {
     Direction out;
     nmio::TxBatch batch{};
   };
-  bool take_in(Side& side, Time now);
+  template <class Now>
+  bool turn(Now now);
+  void take_in(Side& side, unsigned n, Time now);
   bool send(Side& side, Time now);
 
   std::array<Side, 2> sides_;

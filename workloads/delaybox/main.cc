@@ -97,10 +97,11 @@ void run(Lane& lane, const nmio::LoopConfig& config, const std::atomic<bool>& st
   };
   while (!stop.load(std::memory_order_relaxed)) {
     const Time now = nmio::Clock::at(began);
-    const bool worked = lane.box->turn(now);
+    const bool worked = lane.box->turn();
     ++lane.counters->turns;
     if (worked) idle_since = now;
     account(worked);
+    if (!worked && config.idle == nmio::LoopConfig::Idle::yield) std::this_thread::yield();
     const bool block = config.idle == nmio::LoopConfig::Idle::adaptive && !worked &&
                        now - idle_since >= config.spin_for;
     if (!block) continue;

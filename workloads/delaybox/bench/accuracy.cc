@@ -38,8 +38,9 @@ void run_box(Box& box, const Options& o, const std::atomic<bool>& stop) {
   runtime::pin_to_core(o.box_core);
   prctl(PR_SET_TIMERSLACK, 1UL);  // as the program does
   while (!stop) {
+    if (box.turn() || o.spin) continue;
     const Time now = Clock::now();
-    if (!box.turn(now) && !o.spin) box.wait(now, now + 10 * kMillisecond);
+    box.wait(now, now + 10 * kMillisecond);
   }
 }
 
