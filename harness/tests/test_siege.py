@@ -48,14 +48,16 @@ def test_the_flood_goes_first_at_the_rate_that_suits_its_kind_and_outlasts_the_l
 
 
 def test_connections_that_are_there_to_be_many_ask_for_no_file() -> None:
-    many = replace(BESIEGED, parameters={**BESIEGED.parameters, "flood": "port-reuse"})
+    parameters: dict[str, Scalar] = {**SLOW_READ, "flood": "port-reuse"}
+    many = replace(BESIEGED, parameters=parameters)
     for load, path in ((BESIEGED, BESIEGED.paths[0]), (many, "/none")):
         argv = drivers.get("rigload").commands(load, "measure", None)[0].argv
         assert argv[argv.index("--path") + 1] == path
 
 
 def test_without_a_flood_there_is_one_program() -> None:
-    for parameters in ({}, {"flood": "none"}):
+    in_peace: list[dict[str, Scalar]] = [{}, {"flood": "none"}]
+    for parameters in in_peace:
         peace = replace(BESIEGED, parameters=parameters)
         assert len(drivers.get("rigload").commands(peace, "measure", None)) == 1
 
@@ -144,7 +146,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Point], list[Tr
 
 def besieged(made: Any, of: Callable[[Point], list[Trial]]) -> tuple[Bar, Measured]:
     made(of)
-    bar = base.load("tcp-siege").model_copy(update={"points": [{"flood": "syn"}, {"flood": "ack"}]})
+    bar = base.load("tcp-siege").model_copy(
+        update={"trials": 1, "points": [{"flood": "syn"}, {"flood": "ack"}]}
+    )
     return bar, siege.measure(bar, None, lambda text: None)  # type: ignore[arg-type]
 
 
@@ -174,7 +178,9 @@ def over_the_grid(made: Any, of: Callable[[Point], float]) -> tuple[Bar, Measure
     made(lambda p: [goodput(p, of(p))])
     told = base.load("tcp-grid")
     axes = {"loss": [1], "delay_ms": [1, 10]}
-    bar = told.model_copy(update={"options": {**told.options, "axes": axes}, "points": told.points[:1]})
+    bar = told.model_copy(
+        update={"trials": 1, "options": {**told.options, "axes": axes}, "points": told.points[:1]}
+    )
     return bar, grid.measure(bar, None, lambda text: None)  # type: ignore[arg-type]
 
 
@@ -184,6 +190,13 @@ def test_every_cell_is_held_against_its_own_peer_and_the_median_against_more(mad
     assert [o.value for o in measured.outcomes[:-1]] == pytest.approx([2.0, 1.5, 2.0, 1.5])
     assert measured.outcomes[-1].value == pytest.approx(1.75 / 1.25)
     assert base.as_json(bar, measured)["holds"] is True
+
+
+def test_a_repetition_without_a_valid_trial_leaves_its_cell_unmeasured(made: Any) -> None:
+    made(lambda p: [goodput(p, 100.0)])  # one of the three that the bar asks for
+    measured = grid.measure(base.load("tcp-grid"), None, lambda text: None)  # type: ignore[arg-type]
+    assert measured.outcomes == []
+    assert "1 of 3 repetitions" in measured.failures[0]
 
 
 def test_a_median_below_what_is_asked_fails_though_every_cell_passes(made: Any) -> None:
@@ -201,6 +214,7 @@ def test_a_cell_that_was_not_measured_fails_the_bar(made: Any) -> None:
     told = base.load("tcp-grid")
     bar = told.model_copy(
         update={
+            "trials": 1,
             "options": {**told.options, "axes": {"loss": [1], "delay_ms": [1, 10]}},
             "points": told.points[:1],
         }
