@@ -119,7 +119,11 @@ TEST(Hostile, BeyondItsConnectionsItRefusesAndServesAgainWhenOneIsFree) {
   World w(default_site(), {.tcp = {.max_connections = 9}});
   std::vector<Client*> held;
   for (int i = 0; i < 8; ++i) held.push_back(&w.connect());
-  for (Client* c : held) EXPECT_TRUE(c->connected());
+  for (Client* c : held) {
+    EXPECT_TRUE(c->connected());
+    c->send(kGet);  // who has said nothing would give way
+  }
+  w.run(100 * kMillisecond);
   Client& more = w.connect(2 * kSecond);
   more.send(kGet);
   w.run(kSecond);

@@ -81,7 +81,11 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
     stop_timer(t);
     t.backoff = 0;
     // A probe's byte may be out already; from now on it is like any other.
-    if (t.outstanding() != 0) start_retransmit_timer(t);
+    if (t.outstanding() != 0) {
+      start_retransmit_timer(t);
+    } else {
+      start_keepalive(t);
+    }
   }
 }
 
@@ -92,6 +96,7 @@ bool Stack::Impl::window_was_used(const Tcb& t, std::uint32_t in_flight) const {
 
 void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us) {
   if (config.congestion_control != CongestionControl::cubic) {
+    if (has_extra(t)) extra(t).full_ms = ms;
     congestion::on_ack(t.cc, bytes, t.mss);
     return;
   }

@@ -2,6 +2,7 @@
 // Hostile input: floods, blind injection (RFC 5961), nonsense. Others are served, memory stays
 // flat.
 #include <map>
+#include <optional>
 #include <random>
 
 #include "tcpip/test_support.h"
@@ -45,6 +46,53 @@ TEST(SynFlood, MemoryStaysFlatAndARealClientGetsThroughByCookie) {
   s.tick();
   EXPECT_EQ(s.sent.size(), 10u) << "500 << 9 bytes of window";
   EXPECT_EQ(s.out().payload().size(), 1400u - 12);
+}
+
+/// Connections that are opened and never say anything, a hundred times as many as there is room
+/// for.
+TEST(ConnectionFlood, WhoSaysNothingGivesWayAndWhoSpeaksStays) {
+  Config c = script_config();
+  c.max_connections = 64;
+  Script s(c);
+  s.listen();
+  const auto open = [&](std::uint16_t port, const std::string& says) {
+    s.forget();
+    s.in({.flags = kSyn, .seq = 100, .from_port = port});
+    std::optional<Seq> theirs;
+    while (!s.sent.empty()) {  // a reset of who gave way goes first
+      if (const Out o = s.out(); o.flags() == (kSyn | kAck)) theirs = o.seq();
+    }
+    if (!theirs) return false;
+    s.in({.flags = kAck, .seq = 101, .ack = *theirs + 1, .payload = says, .from_port = port});
+    s.forget();
+    return true;
+  };
+  for (std::uint16_t i = 0; i < 20; ++i) ASSERT_TRUE(open(1000 + i, "GET")) << i;
+  unsigned opened = 0;
+  for (std::uint16_t i = 0; i < 6400; ++i) {
+    s.advance(kMillisecond);
+    s.forget();
+    opened += open(2000 + i, "") ? 1 : 0;
+  }
+  EXPECT_GT(opened, 6000U) << "newcomers find room";
+  EXPECT_GT(s.stack.counters().gave_way, 6000U);
+  s.advance(kSecond);
+  s.forget();
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    s.in({.flags = kAck, .seq = 104, .ack = 1, .from_port = static_cast<std::uint16_t>(1000 + i)});
+  }
+  EXPECT_EQ(s.stack.counters().no_listener, 0U);
+  EXPECT_TRUE(open(9000, "GET")) << "and so does who speaks";
+  // When all of them speak, nobody gives way.
+  for (std::uint16_t i = 0; i < 200; ++i) {
+    s.advance(kMillisecond);
+    open(10'000 + i, "GET");
+  }
+  const std::uint64_t gave_way = s.stack.counters().gave_way;
+  s.advance(kSecond);
+  s.forget();
+  EXPECT_FALSE(open(12'000, "GET"));
+  EXPECT_EQ(s.stack.counters().gave_way, gave_way);
 }
 
 TEST(SynCookie, WithoutTimestampsCarriesTheMssAlone) {

@@ -11,6 +11,9 @@ namespace stackrig::tcpip {
 namespace {
 
 constexpr unsigned kTriesInVain = 32;
+constexpr std::uint32_t kSpareSlots = 64;   ///< a burst of SYNs finds room
+constexpr unsigned kLookedAt = 32;          ///< for one that is silent: a bounded piece of work
+constexpr std::uint32_t kSilentForMs = 20;  ///< a request that comes with its ACK is never silent
 
 }  // namespace
 
@@ -21,6 +24,7 @@ Tcb* Stack::Impl::allocate() {
   }
   Tcb& t = tcbs[free_first];
   free_first = t.work_next;
+  --free_slots;
   if (free_first != kNoSlot) __builtin_prefetch(&tcbs[free_first]);
   const std::uint32_t slot = t.slot;
   // Everything but the timer node (which may lie in the wheel) begins at zero.
@@ -36,6 +40,26 @@ Tcb* Stack::Impl::allocate() {
   t.rcv_window = config.receive_window;
   t.rtt.start(static_cast<std::uint32_t>(config.initial_rto / nmio::kMicrosecond));
   return &t;
+}
+
+// A client opens a connection to say something. One that was accepted and has said nothing since
+// gives way when there is little room for others, so that connections which cost their client
+// nothing but an ACK cannot shut others out. The hand goes round, so that those go that are silent
+// longest.
+void Stack::Impl::make_room() {
+  if (free_slots > std::min(kSpareSlots, config.max_connections / 16)) return;
+  for (unsigned i = 0; i < kLookedAt; ++i) {
+    Tcb& t = tcbs[silent_hand];
+    silent_hand = silent_hand + 1 == config.max_connections ? 0 : silent_hand + 1;
+    const bool silent = !t.has(kDead) && t.has(kPassive) && t.state == State::established &&
+                        t.rcv_nxt == t.irs + 1 && t.write_count == 0 &&
+                        ms - t.heard_ms >= kSilentForMs;
+    if (!silent) continue;
+    ++c->gave_way;
+    send_reset(t);
+    end(t, Ended::aborted);
+    return;
+  }
 }
 
 // There is one for every connection.
@@ -56,6 +80,7 @@ void Stack::Impl::free_slot(Tcb& t) {
   t.flags = kDead;
   t.work_next = free_first;
   free_first = t.slot;
+  ++free_slots;
 }
 
 void Stack::Impl::enter_table(Tcb& t) {

@@ -39,6 +39,7 @@ constexpr CounterInfo kTable[] = {
     STACKRIG_TCP_COUNTER(bad_options, "segments"),
     STACKRIG_TCP_COUNTER(bad_ack, "segments"),
     STACKRIG_TCP_COUNTER(no_slot, "connections"),
+    STACKRIG_TCP_COUNTER(gave_way, "connections"),
     STACKRIG_TCP_COUNTER(half_open_now, "connections"),
     STACKRIG_TCP_COUNTER(timed_out, "connections"),
     STACKRIG_TCP_COUNTER(refused, "connections"),

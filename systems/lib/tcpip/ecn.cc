@@ -58,6 +58,7 @@ void Stack::Impl::on_ecn(Tcb& t, const SegmentIn& s) {
     ++c->ce_in;
     t.flags |= kEcnEcho;
   }
+  if (has_extra(t) && seq_gt(s.ack, extra(t).ecn_recover)) extra(t).ecn_reduced = false;
   if (s.has(wire::kTcpEce) && seq_ge(s.ack, t.snd_una) && seq_le(s.ack, t.snd_max)) on_ece(t, s);
 }
 

@@ -60,8 +60,7 @@ bool Stack::Impl::may_wait(const Tcb& t) const {
 bool Stack::Impl::output_first(Tcb& t) {
   if (t.has(kRetransmitOne)) retransmit_one(t);
   if (t.has(kBoard) && !send_lost(t)) return false;
-  if (t.has(kPathCut)) try_longer(t);
-  return true;
+  return !t.has(kPathCut) || try_longer(t);
 }
 
 // How far from snd_una new bytes may reach, where `offset` bytes from there on are sent already.
@@ -98,6 +97,7 @@ bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit,
 // does.
 void Stack::Impl::blocked(Tcb& t) {
   if (t.outstanding() != 0 || t.timer_kind > TimerKind::keepalive) return;
+  if (t.timer_kind == TimerKind::keepalive) t.retransmits = t.backoff = 0;
   start_timer(t, TimerKind::persist,
               now + Time{t.rtt.rto_us(min_rto_us, t.backoff)} * nmio::kMicrosecond);
   if (t.has(kUserTimeout)) watch_on(t);
@@ -160,7 +160,10 @@ void Stack::Impl::start_round_trip(Tcb& t, Seq to) const {
     note_sent_first(t, from, to);
     t.snd_nxt = t.snd_max = to;
   }
-  if (t.timer_kind > TimerKind::keepalive) return;
+  if (t.timer_kind != TimerKind::none) {
+    if (t.timer_kind > TimerKind::keepalive) return;
+    t.retransmits = t.backoff = 0;  // those were of questions, not of data
+  }
   start_retransmit_timer(t);
   if (t.has(kUserTimeout)) watch_on(t);
 }

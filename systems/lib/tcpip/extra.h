@@ -70,6 +70,7 @@ struct PathState {
   std::uint32_t raise_ms;  ///< when longer segments may be tried, our clock
   std::uint16_t high;      ///< payload bytes that may pass at most; 0: nothing was cut
   std::uint16_t probe;     ///< payload bytes of a longer segment under way; 0: none
+  bool guessed;            ///< nobody told: the old length is tried again at once
 };
 
 struct Extra {

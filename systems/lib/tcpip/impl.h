@@ -44,6 +44,7 @@ struct Stack::Impl {
 
   // --- connections.cc: control blocks, and the list of work ---
   Tcb* allocate();
+  void make_room();
   void free_slot(Tcb& t);
   void enter_table(Tcb& t);
   /// What the flow's packets are for: a control block, an entry in TIME_WAIT, or nothing.
@@ -229,8 +230,8 @@ struct Stack::Impl {
   void take_told_mtu(Tcb& t, Extra& x);
   void cut_mss(Tcb& t, Extra& x, std::uint32_t mtu);
   void suspect_path(Tcb& t);
-  void try_longer(Tcb& t);
-  bool judge_longer(Tcb& t, Extra& x);
+  bool try_longer(Tcb& t);
+  bool judge_longer(Tcb& t, Extra& x, bool lost = false);
 
   // --- keepalive.cc ---
   void set_keepalive(Tcb& t, const KeepAlive& k);
@@ -337,6 +338,8 @@ struct Stack::Impl {
   std::uint32_t work_last = kNoSlot;
   std::uint32_t work_count = 0;
   std::uint32_t free_first = kNoSlot;
+  std::uint32_t free_slots = 0;
+  std::uint32_t silent_hand = 0;  ///< make_room() looks here next
   std::unique_ptr<Tcb[]> tcbs;
   ConnectionTable table;
   std::uint64_t hash_key[2];

@@ -158,6 +158,7 @@ void Stack::Impl::to_tcb(Tcb& t, SegmentIn& s) {
 // carries the acknowledgement.
 void Stack::Impl::finish(Tcb& t) {
   current = nullptr;
+  any_twice = false;  // another's ACK is no place to report it
   if (t.has(kDead)) return;
   if (t.has(kOutput)) output(t);
   if (t.has(kAckNow | kAckSoon | kOutput | kControl)) list(t);

@@ -36,12 +36,14 @@ void Stack::Impl::set_user_timeout(Tcb& t, Time timeout) {
 void Stack::Impl::watch_peer(Tcb& t) {
   if (config.keepalive.idle != 0 && !t.has(kKeepAlive)) set_keepalive(t, config.keepalive);
   if (config.user_timeout != 0 && !t.has(kUserTimeout)) set_user_timeout(t, config.user_timeout);
+  if (t.has(kUserTimeout)) extra(t).since = now;
   if (t.has(kKeepAlive) && t.timer_kind == TimerKind::none) start_keepalive(t);
 }
 
 void Stack::Impl::start_keepalive(Tcb& t) {
   const bool open = t.state == State::established || t.state == State::close_wait;
   if (!t.has(kKeepAlive) || !open) return;
+  t.retransmits = t.backoff = 0;  // counts probes from now on
   start_timer(t, TimerKind::keepalive, now + extra(t).keepalive.idle);
 }
 
@@ -79,7 +81,7 @@ void Stack::Impl::on_keepalive_timer(Tcb& t) {
 
 // A timer that waits for an acknowledgement never waits beyond the user timeout.
 void Stack::Impl::limit_timer(Tcb& t) {
-  if (!t.has(kUserTimeout) || !waits_for_ack(t.timer_kind)) return;
+  if (!t.has(kUserTimeout) || t.state < State::established || !waits_for_ack(t.timer_kind)) return;
   const Extra& x = extra(t);
   const Time at = x.since + x.user_timeout;
   if (t.timer_at > at) start_timer(t, t.timer_kind, at);
@@ -100,7 +102,7 @@ bool Stack::Impl::user_timed_out(Tcb& t) {
 
 // RFC 5482 3: what the peer advertises counts within bounds, where the application said nothing.
 void Stack::Impl::on_user_timeout_option(Tcb& t, std::uint16_t option) {
-  if (!config.user_timeout_option || t.has(kDead)) return;
+  if (!config.user_timeout_option || t.has(kDead | kUserTimeout)) return;
   const Time unit = (option & 0x8000) != 0 ? 60 * nmio::kSecond : nmio::kSecond;
   const Time theirs = (option & 0x7fff) * unit;
   if (theirs == 0) return;

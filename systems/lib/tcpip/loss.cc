@@ -24,6 +24,7 @@ void Stack::Impl::on_duplicate_ack(Tcb& t) {
   // must cover more than `recover`), so that a timeout's retransmissions are not taken for new
   // losses.
   if (t.dup_acks != kDupAckThreshold || (t.has(kLossSeen) && seq_le(t.snd_una, t.recover))) return;
+  if (t.has(kPathCut)) judge_longer(t, extra(t), true);
   congested(t, t.outstanding());
   congestion::on_loss(t.cc, kDupAckThreshold, t.mss);
   t.recover = t.snd_max;
@@ -67,6 +68,7 @@ void Stack::Impl::on_retransmit_timeout(Tcb& t) {
     on_board_timeout(t);
     return;
   }
+  if (t.has(kPathCut)) judge_longer(t, extra(t), true);
   // RFC 5681 3.1: a segment that is timed out again leaves ssthresh alone.
   if (t.retransmits == 1) congested(t, t.outstanding());
   congestion::on_rto(t.cc, t.mss);

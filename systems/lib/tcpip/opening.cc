@@ -167,7 +167,7 @@ void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   stop_timer(t);
   t.backoff = t.retransmits = 0;
   measure(t, s);
-  t.snd_una = t.snd_nxt = t.snd_max = t.iss + 1;
+  t.snd_una = t.snd_nxt = t.snd_max = t.rtt_seq = t.iss + 1;
   t.recover = t.iss;
   const bool syn_lost = t.has(kSynRetransmitted);
   congestion::start(t.cc, t.mss, syn_lost ? 1 : config.initial_window_segments);
@@ -184,7 +184,7 @@ void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   t.last_sent_ms = ms;
   t.state = t.has(kFinQueued) ? State::fin_wait_1 : State::established;
   t.heard_ms = ms;
-  if (watches_peers || t.has(kKeepAlive)) watch_peer(t);
+  if (watches_peers || t.has(kKeepAlive | kUserTimeout)) watch_peer(t);
   if (t.queued != 0 || t.has(kFinQueued)) t.flags |= kOutput;
   if (t.has(kPassive)) {
     tell_accepted(t);

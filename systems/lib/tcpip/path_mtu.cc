@@ -17,7 +17,7 @@ namespace {
 constexpr std::array<std::uint16_t, 8> kPlateaus = {8166, 4352, 2002, 1492, 1006, 508, 296, 68};
 /// RFC 8899 5.1.2: what passes nearly everywhere; then what every host takes (RFC 1122 3.3.3).
 constexpr std::array<std::uint32_t, 2> kBases = {1200, 576};
-constexpr unsigned kBlackHoleTimeouts = 2;        ///< of one segment, until its length is suspected
+constexpr unsigned kBlackHoleTimeouts = 3;        ///< of one segment, until its length is suspected
 constexpr std::uint32_t kRaiseAfterMs = 600'000;  ///< RFC 8899 5.1.1, PMTU_RAISE_TIMER
 constexpr std::uint32_t kSearchStep = 8;          ///< bytes, below which the search has found it
 constexpr unsigned kProvedSegments = 4;           ///< so much was acknowledged: full ones pass
@@ -113,38 +113,46 @@ void Stack::Impl::suspect_path(Tcb& t) {
   if (step >= kBases.size() || t.mss + header_overhead(t) <= kBases[step]) return;
   if (t.outstanding() + header_overhead(t) <= kBases[step]) return;  // it was short enough
   cut_mss(t, extra(t), kBases[step]);
+  // It may have been an outage: one segment finds out when the path carries anything again.
+  extra(t).path.guessed = true;
+  extra(t).path.raise_ms = ms;
 }
 
 // --- upwards again (RFC 8899 5.3) ---
 
-// Before new data goes out: where it is time, the next segment is longer than others.
-void Stack::Impl::try_longer(Tcb& t) {
+// Before new data goes out: where it is time, the next segment is longer than others. False where
+// new data waits until there is room for that.
+bool Stack::Impl::try_longer(Tcb& t) {
   PathState& p = extra(t).path;
-  if (p.probe != 0 || static_cast<std::int32_t>(ms - p.raise_ms) < 0 || t.has(kBoard)) return;
+  if (p.probe != 0 || static_cast<std::int32_t>(ms - p.raise_ms) < 0) return true;
+  if (t.has(kBoard | kRecovery) || t.snd_nxt != t.snd_max || t.retransmits != 0) return true;
   if (p.high < t.mss + kSearchStep) {
     t.flags &= ~kPathCut;
     p.high = 0;
-    return;
+    return true;
   }
-  const std::uint32_t size =
-      std::uint32_t{p.high} - t.mss <= 2 * kSearchStep ? p.high : (t.mss + p.high + 1) / 2;
+  const bool whole = p.guessed || std::uint32_t{p.high} - t.mss <= 2 * kSearchStep;
+  const std::uint32_t size = whole ? p.high : (t.mss + p.high + 1) / 2;
   const std::uint32_t offset = t.in_flight();
   const std::uint32_t window = std::min(t.cc.cwnd, t.snd_wnd);
-  if (offset + size > t.queued || offset + size > window || t.has(kNotReady)) return;
+  if (offset + size > t.queued || size > window || t.has(kNotReady)) return true;
+  if (offset + size > window) return false;
   const Place from = place_of(t, offset);
-  if (from.write->bytes - from.at < size) return;
+  if (from.write->bytes - from.at < size) return true;
   const std::uint16_t mss = std::exchange(t.mss, static_cast<std::uint16_t>(size));
   const Seq begin = t.snd_max;
   const std::uint32_t sent = send_range(t, from, offset, size, false);
   t.mss = mss;
-  if (sent <= mss) return;  // its owner cuts shorter ones: nothing was learnt
+  if (sent <= mss) return true;  // its owner cuts shorter ones: nothing was learnt
+  p.guessed = false;
   p.probe = static_cast<std::uint16_t>(sent);
   p.probe_from = begin;
+  return true;
 }
 
-// After an ACK or a loss: what became of the longer segment? True where it was lost: that is no
-// congestion (RFC 4821 7.6.2).
-bool Stack::Impl::judge_longer(Tcb& t, Extra& x) {
+// After an ACK, or where something was `lost` that no list shows: what became of the longer
+// segment? True where it was lost: that is no congestion (RFC 4821 7.6.2).
+bool Stack::Impl::judge_longer(Tcb& t, Extra& x, bool lost) {
   PathState& p = x.path;
   if (p.probe == 0) return false;
   if (seq_ge(t.snd_una, p.probe_from + p.probe)) {
@@ -158,6 +166,8 @@ bool Stack::Impl::judge_longer(Tcb& t, Extra& x) {
     if (!board[i].is(kRangeLost)) return false;
     break;
   }
+  // Without a list only a loss that was found by other means can be the longer segment's.
+  if (t.sent_first == Scoreboard::kNone && !lost) return false;
   p.high = static_cast<std::uint16_t>(p.probe - 1);
   p.probe = 0;
   return true;

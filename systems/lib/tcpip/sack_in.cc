@@ -110,14 +110,12 @@ void Stack::Impl::list_flight(Tcb& t) {
   if (!t.has(kFlightOne)) return;
   t.flags &= ~kFlightOne;
   if (t.outstanding() == 0 || board.append(t, t.snd_una, t.snd_max, t.rtt_sent_us, 0)) return;
-  ++c->boards_dropped;
-  t.flags = (t.flags & ~kRttRunning) | kRttTainted;
+  drop_board(t);
 }
 
 // No room for it: the connection goes on by duplicate ACKs, and from the oldest byte where some of
 // the flight was lost.
 void Stack::Impl::drop_board(Tcb& t) {
-  if (t.sent_first == Scoreboard::kNone) return;
   board.drop(t);
   ++c->boards_dropped;
   t.dup_acks = 0;

@@ -119,6 +119,8 @@ void Stack::Impl::init(Time at) {
     t.work_next = i + 1 < config.max_connections ? i + 1 : kNoSlot;
   }
   free_first = 0;
+  free_slots = config.max_connections;
+  silent_hand = 0;
   work_first = work_last = kNoSlot;
   work_count = 0;
   table.clear();

@@ -126,6 +126,7 @@ struct Counters {
   std::uint64_t bad_options;  ///< the list of options was cut short; the segment itself was taken
   std::uint64_t bad_ack;      ///< acknowledges what was never sent, or too long ago
   std::uint64_t no_slot;      ///< a connection that found no control block
+  std::uint64_t gave_way;     ///< accepted, said nothing, and made room for another
   std::uint64_t half_open_now, timed_out, refused, challenge_limited;
   std::uint64_t time_wait_now, time_wait_reused, time_wait_recycled;
   std::uint64_t no_chunk, no_tx_room, held_chunks_now, held_dropped, zero_window_probes,

@@ -136,6 +136,7 @@ bool Stack::Impl::tried_enough(Tcb& t) {
 void Stack::Impl::on_persist(Tcb& t) {
   if (t.queued == 0 && !t.has(kFinQueued)) {
     stop_timer(t);
+    start_keepalive(t);
     return;
   }
   if (tried_enough(t)) {
