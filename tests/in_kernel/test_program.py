@@ -72,6 +72,7 @@ def loaded(what: str) -> set[int]:
         "forward_parser",
         "forward_verd",
         "detour_verdict",
+        "echo_filter",
         "takings",
         "routes",
     )

@@ -25,6 +25,7 @@ Client::Client(Context& context, Fd fd, std::uint32_t slot)
 
 Client::~Client() {
   --context_.counters.open_now;
+  if (fd_) context_.programs.unguard(fd());
 }
 
 void Client::start() {
@@ -202,6 +203,7 @@ void Client::end() {
   if (ended_) return;
   ended_ = true;
   context_.programs.forget(slot_);
+  context_.programs.unguard(fd());
   fd_.reset();
   up_fd_.reset();
   context_.ended(*this);

@@ -51,6 +51,7 @@ constexpr std::array<KernelInfo, COUNTERS> kKernel = {{
     {"kernel.taken_nested", "times"},
     {"kernel.dropped_no_key", "messages"},
     {"kernel.dropped_gone", "messages"},
+    {"kernel.put_off", "segments"},
     {"detour.messages", "messages"},
     {"detour.bytes", "bytes"},
 }};

@@ -75,6 +75,7 @@ static __always_inline int hand_up(struct __sk_buff* skb, struct flow* flow, __u
   __u64 found = __sync_val_compare_and_swap(&flow->up, old, (old + length) | FLOW_TAKEN);
   if (found != old) {
     flow->reason = reason;
+    flow->before = found & FLOW_PASSED;
     old = found;
     __sync_val_compare_and_swap(&flow->up, old, (old + length) | FLOW_TAKEN);
   }

@@ -54,7 +54,9 @@ int echo_filter(struct __sk_buff* skb) {
   if ((flow->up & FLOW_PASSED) - flow->before < most_handed_up_bytes) return keep;
   if (own_frames_waiting(skb) == 0) return keep;
   if (bpf_skb_load_bytes(skb, TCP_DATA_OFFSET, &header, 1)) return keep;
-  return skb->len > (header >> 4) * 4U ? 0 : keep; /* an ACK says how far the client is */
+  if (skb->len <= (header >> 4) * 4U) return keep; /* an ACK says how far the client is */
+  count(COUNT_PUT_OFF, 1);
+  return 0;
 }
 
 SEC("sk_skb/stream_verdict")

@@ -48,6 +48,7 @@ enum {
   COUNT_TAKEN_NESTED,      /* an skb that skb_send_sock() would not find all of, and no memory */
   COUNT_DROPPED_NO_KEY,    /* no backend for the key */
   COUNT_DROPPED_GONE,      /* the backend's socket is on its way out */
+  COUNT_PUT_OFF,           /* segments of a client that is too far ahead: they come again */
   COUNT_DETOURED_MESSAGES, /* came back from the loader and were sent on */
   COUNT_DETOURED_BYTES,
   COUNTERS

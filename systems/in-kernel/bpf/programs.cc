@@ -132,6 +132,10 @@ bool Programs::guard(int listener) const {
   return ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program) == 0;
 }
 
+void Programs::unguard(int fd) const {
+  if (echo_) ::setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, nullptr, 0);
+}
+
 /// One end of a pair of datagram sockets, which nobody sends to but the verdict programs.
 Fd Programs::open_up(std::uint32_t slot) {
   int pair[2];

@@ -49,6 +49,8 @@ class Programs {
   /// Connections that are accepted on it have what keeps them within their bounds
   /// (echo). False where the kernel refuses.
   [[nodiscard]] bool guard(int listener) const;
+  /// Before it is closed: TCP may keep it for long, and the program with it.
+  void unguard(int fd) const;
 
   /// A client's way up, for all of its time: what the programs hand up can be received there. None
   /// where the kernel refuses.
