@@ -69,6 +69,10 @@ wire::Endpoint target_of(const FloodOptions& o, const wire::Ipv4Cidr& own) {
   if (host == 0 || host == ~own.mask()) {
     throw UsageError(named + ": the subnet's own or broadcast address; name a server");
   }
+  if ((own.address.value & ~own.mask()) + o.addresses > ~own.mask()) {
+    throw UsageError("--source-addresses " + std::to_string(o.addresses) + ": from " +
+                     wire::to_string(own.address) + " on they go beyond the subnet; give fewer");
+  }
   if (target->address.value - own.address.value < o.addresses) {
     throw UsageError(named + ": one of our own addresses; name a server");
   }

@@ -30,6 +30,7 @@ def measure(bar: Bar, session: Session, tell: Tell) -> Measured:
         raise SetupError("valgrind is not installed; ./bootstrap installs it")
     program = build(tell)
     measured = Measured([], bar.options["reference"], 1, candidate_name="this checkout")
+    measured.wanted = len(bar.options["cases"])
     for name, case in bar.options["cases"].items():
         try:
             count = instructions(program, [str(word) for word in case["arguments"]], session.folder())

@@ -32,8 +32,10 @@ def measure(bar: Bar, session: Session, tell: Tell) -> Measured:
 def _judge(bar: Bar, told: str, records: list[Trial], calm: Point, point: Point, measured: Measured) -> None:
     before, beside = (trials.usable(records, one, bar.metric) for one in (calm, point))
     both = sorted(set(before) & set(beside))
-    if not both:
-        measured.failures.append(f"{told}: no repetition in which both sides have a valid trial")
+    if len(both) < bar.trials:  # those that failed may be those in which nobody got through
+        measured.failures.append(
+            f"{told}: {len(both)} of {bar.trials} repetitions have valid trials of both sides"
+        )
         return
     trial_pairs = [(beside[repetition], before[repetition]) for repetition in both]
     if why := no_room([one for one, _ in trial_pairs]):
@@ -62,7 +64,11 @@ def grown(besieged: list[Trial], most: int | None) -> str:
     values = [
         t.metrics["server_memory_growth"].value for t in besieged if "server_memory_growth" in t.metrics
     ]
-    if most is None or not values or median(values) <= most:
+    if most is None:
+        return ""
+    if not values:
+        return "the server's memory was not measured"
+    if median(values) <= most:
         return ""
     return f"the server's memory grew by {median(values) / 1e6:.1f} MB while measured; {most / 1e6:.1f} MB is allowed"
 

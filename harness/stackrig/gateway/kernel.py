@@ -17,7 +17,7 @@ from stackrig.gateway.requests import Requests
 class Kernel(Requests):
     def __init__(self) -> None:
         super().__init__()
-        self.hurried: dict[int, tuple[int, int]] = {}  # kernel's worker → its policy and nice value before
+        self.hurried: dict[int, int] = {}  # kernel's worker → its nice value before
 
     def hurry_workers(self, cores: list[int], nice: int, realtime: bool) -> list[str]:
         """The kernel's workers of these cores, scheduled as servers are: at a real-time priority, or at `nice`. A
@@ -26,9 +26,8 @@ class Kernel(Requests):
         found = []
         for tid, name in _kernel_threads(wanted):
             with contextlib.suppress(OSError):  # it has gone meanwhile
-                self.hurried.setdefault(
-                    tid, (os.sched_getscheduler(tid), os.getpriority(os.PRIO_PROCESS, tid))
-                )
+                # Its own policy is the ordinary one, whatever somebody that was killed left behind.
+                self.hurried.setdefault(tid, os.getpriority(os.PRIO_PROCESS, tid))
                 if realtime:
                     os.sched_setscheduler(tid, os.SCHED_RR, os.sched_param(1))
                 else:
@@ -40,10 +39,10 @@ class Kernel(Requests):
         """As they were."""
         known = dict(_kernel_threads(("kworker/",)))
         while self.hurried:
-            tid, (policy, nice) = self.hurried.popitem()
+            tid, nice = self.hurried.popitem()
             if tid in known:  # the number may be another's by now
                 with contextlib.suppress(OSError):
-                    os.sched_setscheduler(tid, policy, os.sched_param(0))
+                    os.sched_setscheduler(tid, os.SCHED_OTHER, os.sched_param(0))
                     os.setpriority(os.PRIO_PROCESS, tid, nice)
 
     def count_open(self, pids: list[int], tracepoint: str) -> list[int]:

@@ -22,6 +22,15 @@ from stackrig.gateway.streams import Streams
 class Worker(Files, Asks, Streams, Kernel):
     def serve(self, channel: Any) -> None:
         channel.setcallback(self._take, endmarker=None)
+        try:
+            self._serve_all(channel)
+        finally:  # also where nobody is left to be answered
+            for name in list(self.started):
+                with contextlib.suppress(Exception):
+                    self.stop(name, 0.5)
+            self.calm_workers()
+
+    def _serve_all(self, channel: Any) -> None:
         while (request := self._next()) is not None:
             serial = request.pop("serial")
             try:
@@ -30,10 +39,6 @@ class Worker(Files, Asks, Streams, Kernel):
             except Exception as error:
                 answer = {"serial": serial, "error": f"{type(error).__name__}: {error}"}
             channel.send(answer)
-        for name in list(self.started):
-            with contextlib.suppress(Exception):
-                self.stop(name, 0.5)
-        self.calm_workers()
 
 
 def _raise_open_files() -> None:
