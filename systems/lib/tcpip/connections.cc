@@ -11,7 +11,6 @@ namespace stackrig::tcpip {
 namespace {
 
 constexpr unsigned kTriesInVain = 32;
-constexpr std::uint32_t kSpareSlots = 64;   ///< a burst of SYNs finds room
 constexpr unsigned kLookedAt = 32;          ///< for one that is silent: a bounded piece of work
 constexpr std::uint32_t kSilentForMs = 20;  ///< a request that comes with its ACK is never silent
 
@@ -47,7 +46,6 @@ Tcb* Stack::Impl::allocate() {
 // nothing but an ACK cannot shut others out. The hand goes round, so that those go that are silent
 // longest.
 void Stack::Impl::make_room() {
-  if (free_slots > std::min(kSpareSlots, config.max_connections / 16)) return;
   for (unsigned i = 0; i < kLookedAt; ++i) {
     Tcb& t = tcbs[silent_hand];
     silent_hand = silent_hand + 1 == config.max_connections ? 0 : silent_hand + 1;

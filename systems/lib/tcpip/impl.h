@@ -44,7 +44,7 @@ struct Stack::Impl {
 
   // --- connections.cc: control blocks, and the list of work ---
   Tcb* allocate();
-  void make_room();
+  [[gnu::cold]] void make_room();
   void free_slot(Tcb& t);
   void enter_table(Tcb& t);
   /// What the flow's packets are for: a control block, an entry in TIME_WAIT, or nothing.
@@ -339,6 +339,7 @@ struct Stack::Impl {
   std::uint32_t work_count = 0;
   std::uint32_t free_first = kNoSlot;
   std::uint32_t free_slots = 0;
+  std::uint32_t spare_slots = 0;  ///< so many are kept free where somebody can give way
   std::uint32_t silent_hand = 0;  ///< make_room() looks here next
   std::unique_ptr<Tcb[]> tcbs;
   ConnectionTable table;

@@ -41,7 +41,7 @@ void Stack::Impl::on_listen(Tcb& listener, SegmentIn& s, const TimeWaitEntry* ol
     answer_with_cookie(s, a);
     return;
   }
-  make_room();
+  if (free_slots <= spare_slots) make_room();
   Tcb* t = allocate();
   if (t == nullptr) return;  // all slots hold connections: the peer's SYN comes again
   open_passive(*t, listener, s, a);
@@ -134,7 +134,7 @@ bool Stack::Impl::accept_cookie(Tcb& listener, SegmentIn& s) {
     return false;
   }
   ++c->syn_cookies_good;
-  make_room();
+  if (free_slots <= spare_slots) make_room();
   Tcb* t = allocate();
   if (t == nullptr) return true;  // the peer thinks that it is connected and will send again
   Agreed a{.mss = std::max(*mss, kMinMss), .timestamps = s.has_timestamps, .ts_value = s.ts_value};

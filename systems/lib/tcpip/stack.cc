@@ -120,6 +120,7 @@ void Stack::Impl::init(Time at) {
   }
   free_first = 0;
   free_slots = config.max_connections;
+  spare_slots = std::min<std::uint32_t>(64, config.max_connections / 16);  // a burst of SYNs
   silent_hand = 0;
   work_first = work_last = kNoSlot;
   work_count = 0;
