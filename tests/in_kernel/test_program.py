@@ -84,7 +84,7 @@ def loaded(what: str) -> set[int]:
 def test_nothing_is_left_however_it_ends(make_server: MakeServer, service: str, how: signal.Signals) -> None:
     before = {what: loaded(what) for what in ("prog", "map")}
     server = make_server(service)
-    assert loaded("prog") > before["prog"]
+    assert loaded("prog") - before["prog"]  # another's may be on its way out
     s = server.connect()
     if service == "echo":
         s.sendall(struct.pack(">I", 4) + b"abcd")
