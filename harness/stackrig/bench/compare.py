@@ -30,9 +30,8 @@ from stackrig.session import Session
 from stackrig.validity import SATURATED
 
 ROLES: tuple[Literal["candidate", "peer"], ...] = ("candidate", "peer")
-SEARCH = (
-    5  # trials at each value in search of a side's best; of three, all may meet the machine in its slow state
-)
+# Trials at each value in search of a side's best: of three, all may meet the machine in its slow state.
+SEARCH = 5
 PLATEAU = 0.03  # values that differ by no more are equally good
 SERVER_FULL = 98.0  # % of its loop's time: it could not have served more, however busy its client was
 NEAR = 0.88  # of its core: beyond it the client slows the server down, without hiding it yet

@@ -73,12 +73,8 @@ def middle(outcomes: list[Outcome], wanted: float) -> Outcome:
 
 def clients_full(of_peer: list[Trial]) -> str:
     """Why a cell tells nothing of the peer: its clients, or the box beside them, had no time left."""
-    full = [t for t in of_peer if t.validity is not None and t.validity.client_saturated.value is True]
-    if 2 * len(full) <= len(of_peer):
-        return ""
-    assert full[0].validity is not None
-    evidence = full[0].validity.client_saturated.evidence
-    return f"the peer's clients were full in {len(full)} of {len(of_peer)} trials: {evidence}"
+    full = trials.most(of_peer, "client_saturated", True)
+    return f"the peer's clients were full in {full[0]}: {full[1]}" if full else ""
 
 
 def _labels(pairs: list[Pair]) -> list[str]:
@@ -91,11 +87,7 @@ def _point(bar: Bar, label: str, cell: dict[str, Scalar]) -> Point:
 
 def _judge(bar: Bar, told: str, records: list[Trial], sides: tuple[Point, Point], measured: Measured) -> None:
     candidate, peer = (trials.usable(records, point, bar.metric) for point in sides)
-    both = sorted(set(candidate) & set(peer))
-    if len(both) < bar.trials:
-        measured.failures.append(
-            f"{told}: {len(both)} of {bar.trials} repetitions have valid trials of both sides"
-        )
+    if not (both := trials.in_all(bar, [candidate, peer], told, measured)):
         return
     used: list[Any] = [trial[repetition] for repetition in both for trial in (candidate, peer)]
     if why := trials.cannot_bear(used, but={"counters_agree"}):

@@ -31,11 +31,7 @@ def measure(bar: Bar, session: Session, tell: Tell) -> Measured:
 
 def _judge(bar: Bar, told: str, records: list[Trial], calm: Point, point: Point, measured: Measured) -> None:
     before, beside = (trials.usable(records, one, bar.metric) for one in (calm, point))
-    both = sorted(set(before) & set(beside))
-    if len(both) < bar.trials:  # those that failed may be those in which nobody got through
-        measured.failures.append(
-            f"{told}: {len(both)} of {bar.trials} repetitions have valid trials of both sides"
-        )
+    if not (both := trials.in_all(bar, [before, beside], told, measured)):
         return
     trial_pairs = [(beside[repetition], before[repetition]) for repetition in both]
     if why := no_room([one for one, _ in trial_pairs]):
@@ -51,12 +47,8 @@ def _judge(bar: Bar, told: str, records: list[Trial], calm: Point, point: Point,
 
 def no_room(besieged: list[Trial]) -> str:
     """Why these trials say nothing of the server; empty where they do."""
-    full = [t for t in besieged if t.validity is not None and t.validity.client_saturated.value is True]
-    if 2 * len(full) <= len(besieged):
-        return ""
-    assert full[0].validity is not None
-    evidence = full[0].validity.client_saturated.evidence
-    return f"the flood left the wire no room in {len(full)} of {len(besieged)} trials: {evidence}"
+    full = trials.most(besieged, "client_saturated", True)
+    return f"the flood left the wire no room in {full[0]}: {full[1]}" if full else ""
 
 
 def grown(besieged: list[Trial], most: int | None) -> str:

@@ -67,15 +67,35 @@ def usable(records: Sequence[Trial], point: Point, metric: str) -> dict[int, Tri
     return {r.repetition: r for r in records if r.point == point and r.status == "ok" and metric in r.metrics}
 
 
+def most(records: Sequence[Trial], name: str, value: bool) -> tuple[str, str] | None:
+    """Where a check came out so in more than half of the trials: in how many ("3 of 5 trials"), and the evidence of
+    the first."""
+    found = [one for r in records if (one := checks(r).get(name)) and one.value is value]
+    if len(found) * 2 <= len(records):
+        return None
+    return f"{len(found)} of {len(records)} trials", found[0].evidence
+
+
+def in_all(bar: Bar, sides: Sequence[dict[int, Trial]], told: str, measured: Measured) -> list[int]:
+    """The repetitions in which each side has a valid trial, where that is all of them; else none, and `measured` has
+    the reason: those that failed may be those that went worst."""
+    both = sorted(set.intersection(*(set(side) for side in sides)))
+    if len(both) >= bar.trials:
+        return both
+    measured.failures.append(
+        f"{told}: {len(both)} of {bar.trials} repetitions have valid trials of both sides"
+    )
+    return []
+
+
 def cannot_bear(records: Sequence[Trial], but: Set[str] = frozenset()) -> str:
     """Why no bar can be decided by these trials: most failed a check that gives a figure its meaning. `but`: checks
     that do not matter here."""
     for name, meaning in BEARING.items():
         if name in but:
             continue
-        failed = [found for r in records if (found := checks(r).get(name)) and found.value is False]
-        if len(failed) * 2 > len(records):
-            return f"in {len(failed)} of {len(records)} trials {meaning}: {failed[0].evidence}"
+        if failed := most(records, name, False):
+            return f"in {failed[0]} {meaning}: {failed[1]}"
     return ""
 
 
