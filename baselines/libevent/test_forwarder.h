@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "rigload/test_endpoint.h"
 #include "rigload/test_process.h"
 #include "sockets/sockets.h"
 #include "thrift/forwarder.h"
@@ -89,7 +90,7 @@ class Sink {
 class Server {
  public:
   explicit Server(const std::vector<std::string>& more) {
-    at_ = sockets::local_of(sockets::listen_on({{rigload::fake::own_loopback()}, 0}, false).get());
+    at_ = rigload::fake::free_endpoint();
     std::vector<std::string> words = {FORWARDER, "--listen", wire::to_string(at_)};
     words.insert(words.end(), more.begin(), more.end());
     process_ = std::make_unique<rigload::fake::Process>(words, true);

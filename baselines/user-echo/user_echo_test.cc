@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "echo/echo.h"
+#include "rigload/test_endpoint.h"
 #include "rigload/test_process.h"
 #include "sockets/sockets.h"
 
@@ -19,11 +20,6 @@ namespace {
 
 using rigload::fake::Process;
 using Words = std::vector<std::string>;
-
-/// A port that was free a moment ago.
-wire::Endpoint free_port() {
-  return sockets::local_of(sockets::listen_on({{rigload::fake::own_loopback()}, 0}, false).get());
-}
 
 std::string word(std::uint32_t size) {
   const auto bytes = echo::size_word(size);
@@ -56,7 +52,7 @@ class Client {
 class UserEcho : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    at_ = free_port();
+    at_ = rigload::fake::free_endpoint();
     start();
   }
   void start() {

@@ -10,13 +10,13 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "rigload/test_endpoint.h"
 #include "rigload/test_process.h"
 #include "sockets/sockets.h"
 
 namespace stackrig::rigload {
 namespace {
 
-using fake::own_loopback;
 using fake::Process;
 using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
@@ -49,8 +49,7 @@ std::uint64_t errors(const Json& report, const char* kind = nullptr) {
 class AgainstUserEcho : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    at_ =
-        wire::to_string(sockets::local_of(sockets::listen_on({{own_loopback()}, 0}, false).get()));
+    at_ = wire::to_string(fake::free_endpoint());
     server_ =
         std::make_unique<Process>(Words{USER_ECHO, "--listen", at_, "--variant", GetParam()}, true);
     ASSERT_TRUE(server_->wait_until_ready()) << server_->complained();

@@ -1,37 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // `rigload flood` as it is typed: against Sandstorm over the soft NIC, and where it must not go.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "rigload/test_process.h"
-#include "rigload/test_replies.h"
+#include "rigload/test_sandstorm.h"
 
 namespace stackrig::rigload {
 namespace {
 
-using fake::Folder;
 using fake::Process;
 using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
 
-class FloodProgram : public testing::Test {
+class FloodProgram : public fake::OverSandstorm {
  protected:
-  void SetUp() override {
-    for (const auto& [path, content] : fake::files()) root_.write(path.substr(1), content);
-    static unsigned count = 0;
-    link_ = "shm:rigf-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
-  }
-  std::unique_ptr<Process> sandstorm() {
-    auto server =
-        std::make_unique<Process>(Words{SANDSTORM, "--port", link_ + "?side=server", "--address",
-                                        "10.99.0.1/24", "--root", root_.path()},
-                                  true);
-    if (!server->wait_until_ready()) throw std::runtime_error("Sandstorm: " + server->complained());
-    return server;
-  }
   Words flood(const std::string& kind, const Words& more) {
     Words words = {RIGLOAD,      "flood",
                    "--kind",     kind,
@@ -51,9 +35,6 @@ class FloodProgram : public testing::Test {
         << client.complained() << "wanted: " << why;
     EXPECT_EQ(client.said(), "");
   }
-
-  Folder root_;
-  std::string link_;
 };
 
 TEST_F(FloodProgram, EachKindReachesAServerThatServesOnAfterwards) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "rigload/test_endpoint.h"
 #include "rigload/test_forwarder.h"
 #include "rigload/test_process.h"
 
@@ -17,7 +18,6 @@ namespace stackrig::rigload {
 namespace {
 
 using fake::Forwarder;
-using fake::own_loopback;
 using fake::Process;
 using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
@@ -73,8 +73,7 @@ std::string errors(const Json& report) {
 class ThroughLibevent : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    at_ =
-        wire::to_string(sockets::local_of(sockets::listen_on({{own_loopback()}, 0}, false).get()));
+    at_ = wire::to_string(fake::free_endpoint());
     server_ =
         std::make_unique<Process>(Words{FORWARDER, "--listen", at_, "--variant", GetParam()}, true);
     ASSERT_TRUE(server_->wait_until_ready()) << server_->complained();

@@ -2,39 +2,22 @@
 // The program as it is typed: against Sandstorm over the soft NIC, with bad input, and when things
 // die.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "rigload/test_process.h"
-#include "rigload/test_replies.h"
+#include "rigload/test_sandstorm.h"
 
 namespace stackrig::rigload {
 namespace {
 
-using fake::Folder;
 using fake::Process;
 using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
 
-class Program : public testing::Test {
+class Program : public fake::OverSandstorm {
  protected:
-  void SetUp() override {
-    for (const auto& [path, content] : fake::files()) root_.write(path.substr(1), content);
-    static unsigned count = 0;
-    link_ = "shm:rigt-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
-  }
-
-  std::unique_ptr<Process> sandstorm(const std::string& keys = "") {
-    auto server =
-        std::make_unique<Process>(Words{SANDSTORM, "--port", link_ + "?side=server" + keys,
-                                        "--address", "10.99.0.1/24", "--root", root_.path()},
-                                  true);
-    if (!server->wait_until_ready()) throw std::runtime_error("Sandstorm: " + server->complained());
-    return server;
-  }
   /// rigload on the other side of the link; `more` are pairs of words, in place of those here or
   /// beside them.
   Words rigload(const Words& more) {
@@ -73,9 +56,6 @@ class Program : public testing::Test {
     }
     return n;
   }
-
-  Folder root_;
-  std::string link_;
 };
 
 TEST_F(Program, AConnectionPerRequestFromSandstorm) {

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -52,13 +51,6 @@ class Folder {
  private:
   std::filesystem::path path_;
 };
-
-/// A loopback address that no other test has, IPv4 in host order: a port that is free there stays
-/// so until a program of this test takes it. On 127.0.0.1 a connection of anybody's may get it
-/// meanwhile.
-inline std::uint32_t own_loopback() {
-  return 0x7f400000U | (static_cast<std::uint32_t>(::getpid()) & 0x3fffffU);
-}
 
 inline std::string read_whole(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
