@@ -52,15 +52,16 @@ void run(const ReloadThread::Reload& reload, const ReloadThread::Tick& tick, Zon
     if (::sigtimedwait(&set, nullptr, &kLook) != SIGHUP) continue;
     const auto began = std::chrono::steady_clock::now();
     const GivesWay gives_way;
+    // What is counted has been logged: who sees the count finds the line.
     try {
       reload(stop);
-      publish(counters.reloads, counters.reloads + 1);
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
       spdlog::info("reloaded: {} zones, {} names, {} answers, in {:.1f} s", counters.zones_now,
                    counters.names_now, counters.answers_now, took.count());
+      publish(counters.reloads, counters.reloads + 1);
     } catch (const std::exception& e) {
-      publish(counters.reloads_refused, counters.reloads_refused + 1);
       spdlog::error("reload: {}; what was loaded before is still served", e.what());
+      publish(counters.reloads_refused, counters.reloads_refused + 1);
     }
   }
 }
