@@ -89,19 +89,30 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
   }
 }
 
-// A window that was not used is no reason to grow it (RFC 7661 4.1: half of it in slow start).
-bool Stack::Impl::window_was_used(const Tcb& t, std::uint32_t in_flight) const {
+// A window that was not used is no reason to grow it (RFC 7661 4.1: half of it in slow start). It
+// was, by all that was sent until it was full.
+bool Stack::Impl::window_was_used(Tcb& t, std::uint32_t in_flight) {
+  if (t.has(kWindowFull)) {
+    if (seq_lt(t.snd_una, extra(t).use.full_until)) return true;
+    t.flags &= ~kWindowFull;
+  }
   return t.cc.cwnd < t.cc.ssthresh ? 2 * in_flight >= t.cc.cwnd : in_flight + t.mss >= t.cc.cwnd;
 }
 
-void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us) {
-  if (config.congestion_control != CongestionControl::cubic) {
-    if (has_extra(t)) extra(t).full_ms = ms;
+void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us,
+                              std::uint32_t in_flight) {
+  const bool is_cubic = config.congestion_control == CongestionControl::cubic;
+  if (!is_cubic && !has_extra(t)) {
     congestion::on_ack(t.cc, bytes, t.mss);
     return;
   }
   Extra& x = extra(t);
-  x.full_ms = ms;
+  x.use.full_ms = ms;
+  note_use(t, x.use, in_flight);
+  if (!is_cubic) {
+    congestion::on_ack(t.cc, bytes, t.mss);
+    return;
+  }
   congestion::on_ack(t.cc, x.cubic, x.hystart,
                      {bytes, t.mss, ms, t.rtt.srtt_us(), rtt_us, t.snd_una, t.snd_max});
 }
@@ -150,15 +161,30 @@ void Stack::Impl::take_acked(Tcb& t, std::uint32_t all) {
   take_acked_inline(t, all);
 }
 
+// The most that was in flight within the last one or two periods (RFC 7661 4.2, 4.3: pipeACK, here
+// of what went out, which an ACK that is late or lost does not change).
+void Stack::Impl::note_use(const Tcb& t, WindowUse& u, std::uint32_t in_flight) const {
+  const std::uint32_t age = ms - u.since_ms;
+  const std::uint32_t period = std::max(1'000U, 3 * t.rtt.srtt_us() / 1000);
+  if (age >= period) {
+    u.most_before = age < 2 * period ? u.most : 0;
+    u.most = 0;
+    u.since_ms = ms;
+  }
+  u.most = std::max(u.most, in_flight);
+}
+
 // RFC 7661 4.4.3: a window that was not in use for five minutes is not believed any more; and
 // CUBIC's clock stands still meanwhile (RFC 9438 5.8).
-void Stack::Impl::validate_window(Tcb& t) {
+void Stack::Impl::validate_window(Tcb& t, std::uint32_t in_flight) {
   constexpr std::uint32_t kNonValidatedMs = 300'000;
   Extra& x = extra(t);
-  cubic::on_idle(x.cubic);
-  if (x.full_ms == 0) x.full_ms = ms;
-  if (ms - x.full_ms < kNonValidatedMs) return;
-  x.full_ms = ms;
+  WindowUse& u = x.use;
+  note_use(t, u, in_flight);
+  cubic::pause(x.cubic, ms);
+  if (u.full_ms == 0) u.full_ms = ms;
+  if (ms - u.full_ms < kNonValidatedMs) return;
+  u.full_ms = ms;
   t.cc.ssthresh = std::max(t.cc.ssthresh, t.cc.cwnd / 4 * 3);
   t.cc.cwnd = std::max(t.cc.cwnd / 2,
                        std::min<std::uint32_t>(t.cc.cwnd, config.initial_window_segments * t.mss));
@@ -167,7 +193,8 @@ void Stack::Impl::validate_window(Tcb& t) {
 // snd_una moves, and nothing was reported, lost or sent again by a scoreboard.
 void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   const std::uint32_t all = s.ack - t.snd_una;
-  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, t.outstanding());
+  const std::uint32_t in_flight = t.outstanding();
+  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, in_flight);
   std::uint32_t rtt = 0;
   if (t.has(kFlightOne)) {
     rtt = us - t.rtt_sent_us;
@@ -185,9 +212,9 @@ void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
     on_ack_in_recovery(t, s.ack, all);
   } else {
     if (used) {
-      grow_window(t, all, rtt);
+      grow_window(t, all, rtt, in_flight);
     } else if (has_extra(t)) {
-      validate_window(t);
+      validate_window(t, in_flight);
     }
     t.dup_acks = 0;
   }

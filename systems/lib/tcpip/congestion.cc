@@ -21,7 +21,7 @@ void start(Congestion& c, std::uint32_t mss, std::uint32_t segments) {
 void on_ack(Congestion& c, std::uint32_t bytes, std::uint32_t mss) {
   if (c.cwnd >= kMaxWindow) return;
   if (c.cwnd < c.ssthresh) {
-    c.cwnd += std::min(bytes, 2 * mss);  // slow start; RFC 3465 with L = 2
+    c.cwnd += std::min(bytes, kMostSlowStartSegments * mss);
     return;
   }
   c.acked += bytes;
@@ -42,15 +42,15 @@ void on_ack(Congestion& c, CubicState& cubic, HyStart& hystart, const CubicAck& 
   c.cwnd += hystart.growth(a.bytes, a.mss);
 }
 
-void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic,
-                   std::uint32_t in_flight, std::uint32_t mss) {
+void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic, std::uint32_t carried,
+                   std::uint32_t mss) {
   c.acked = 0;
   if (kind != CongestionControl::cubic) {
-    c.ssthresh = std::max(in_flight / 2, 2 * mss);  // RFC 5681 equation (4)
+    c.ssthresh = std::max(carried / 2, 2 * mss);  // RFC 5681 equation (4)
     return;
   }
-  cubic::on_congestion(cubic, in_flight);
-  c.ssthresh = std::max(static_cast<std::uint32_t>(in_flight * cubic::kBeta), 2 * mss);
+  cubic::on_congestion(cubic, carried);
+  c.ssthresh = std::max(static_cast<std::uint32_t>(carried * cubic::kBeta), 2 * mss);
 }
 
 void on_loss(Congestion& c, unsigned dup_acks, std::uint32_t mss) {

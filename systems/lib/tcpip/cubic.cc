@@ -12,6 +12,7 @@ constexpr double kAlpha = 3 * (1 - kBeta) / (1 + kBeta);
 
 void begin_epoch(CubicState& s, std::uint32_t cwnd, std::uint32_t mss, std::uint32_t now_ms) {
   s.in_epoch = true;
+  s.paused = false;
   s.epoch_ms = now_ms;
   s.cwnd_epoch = cwnd;
   s.w_est = static_cast<float>(cwnd);
@@ -42,6 +43,10 @@ void on_congestion(CubicState& s, std::uint32_t cwnd) {
 std::uint32_t on_ack(CubicState& s, std::uint32_t cwnd, std::uint32_t bytes, std::uint32_t mss,
                      std::uint32_t now_ms, std::uint32_t srtt_us) {
   if (!s.in_epoch) begin_epoch(s, cwnd, mss, now_ms);
+  if (s.paused) {
+    s.epoch_ms += now_ms - s.paused_ms;
+    s.paused = false;
+  }
   const double t = (now_ms - s.epoch_ms) / 1000.0;
   const double acked = static_cast<double>(bytes) / cwnd;  // of a window
   // 4.3: Reno's window; from the last maximum on as fast as Reno itself.
@@ -58,8 +63,10 @@ std::uint32_t on_ack(CubicState& s, std::uint32_t cwnd, std::uint32_t bytes, std
   return cwnd + whole;
 }
 
-void on_idle(CubicState& s) {
-  s.in_epoch = false;
+void pause(CubicState& s, std::uint32_t since_ms) {
+  if (!s.in_epoch || s.paused) return;
+  s.paused = true;
+  s.paused_ms = since_ms;
 }
 
 }  // namespace stackrig::tcpip::cubic

@@ -16,7 +16,9 @@ struct CubicState {
   float k;                   ///< seconds from then until w_max is reached
   float w_est;               ///< bytes: Reno's window
   float part;                ///< of a byte that cwnd is to grow by
+  std::uint32_t paused_ms;   ///< with `paused`: since when
   bool in_epoch;
+  bool paused;  ///< the window is not in use
 };
 
 namespace cubic {
@@ -31,8 +33,9 @@ void on_congestion(CubicState& s, std::uint32_t cwnd);
 /// `bytes` were acknowledged in congestion avoidance; returns the new cwnd (4.2 to 4.5).
 [[nodiscard]] std::uint32_t on_ack(CubicState& s, std::uint32_t cwnd, std::uint32_t bytes,
                                    std::uint32_t mss, std::uint32_t now_ms, std::uint32_t srtt_us);
-/// The sender was idle or could not use its window since: that time does not count (4.2, 5.8).
-void on_idle(CubicState& s);
+/// The sender does not use its window since `since_ms`: until the next on_ack(), time does not
+/// count (4.2, 5.8).
+void pause(CubicState& s, std::uint32_t since_ms);
 
 }  // namespace cubic
 }  // namespace stackrig::tcpip

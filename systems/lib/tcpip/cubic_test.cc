@@ -110,10 +110,23 @@ TEST(Cubic, TimeWithoutSendingDoesNotCount) {
   Flow f(1000, 100);
   f.run_until(3000);
   const std::uint32_t before = f.cwnd;
-  cubic::on_idle(f.state);
+  cubic::pause(f.state, f.now);
   f.now += 3'600'000;
   f.cwnd = cubic::on_ack(f.state, f.cwnd, kMss, kMss, f.now, 100000);
   EXPECT_LE(f.cwnd, before + kMss);
+}
+
+TEST(Cubic, AfterAPauseTheCurveGoesOnWhereItWas) {
+  Flow steady(1000, 100), paused(1000, 100);
+  const std::uint32_t beyond = 12'000;  // well into the part that grows ever faster
+  steady.run_until(beyond);
+  paused.run_until(beyond);
+  cubic::pause(paused.state, paused.now);
+  cubic::pause(paused.state, paused.now + 50);  // is one pause, from where it began
+  paused.now += 100;
+  steady.run_until(beyond + 3'000);
+  paused.run_until(beyond + 3'100);
+  EXPECT_NEAR(paused.cwnd, steady.cwnd, 2.0 * kMss);
 }
 
 // --- HyStart++ ---

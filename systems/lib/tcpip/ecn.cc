@@ -71,7 +71,7 @@ void Stack::Impl::on_ece(Tcb& t, const SegmentIn& s) {
   ++c->ecn_reductions;
   x.ecn_reduced = true;
   x.ecn_recover = t.snd_max;
-  congested(t, std::min(t.outstanding(), congestion::window(t.cc)));
+  congested(t);
   t.cc.cwnd = std::min(t.cc.cwnd, t.cc.ssthresh);
   t.flags |= kCwrDue;
 }

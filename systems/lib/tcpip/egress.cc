@@ -27,6 +27,7 @@ void Stack::Impl::output(Tcb& t) {
     if (rest == 0 && !t.has(kFinQueued)) return;
     const std::uint32_t window = send_window(t, offset);
     if (window <= offset) {
+      note_window_full(t);
       blocked(t);
       return;
     }
@@ -39,6 +40,7 @@ void Stack::Impl::output(Tcb& t) {
     auto limit =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(rest_of_write, window - offset));
     if (!worth_sending(t, limit, rest_of_write)) {
+      if (limit < rest_of_write) note_window_full(t);
       blocked(t);
       return;
     }
@@ -80,7 +82,7 @@ std::uint32_t Stack::Impl::send_window(const Tcb& t, std::uint32_t offset) const
 void Stack::Impl::on_idle(Tcb& t) {
   if (ms - t.last_sent_ms <= t.rtt.rto_us(min_rto_us) / 1000) return;
   congestion::on_idle_restart(t.cc, t.mss, config.initial_window_segments);
-  if (has_extra(t)) cubic::on_idle(extra(t).cubic);
+  if (has_extra(t)) cubic::pause(extra(t).cubic, t.last_sent_ms);
 }
 
 // The sender's side of the silly window syndrome (RFC 9293 3.8.6.2.1), and Nagle's rule.
@@ -91,6 +93,13 @@ bool Stack::Impl::worth_sending(const Tcb& t, std::uint32_t limit,
     return !config.nagle || t.has(kFinQueued) || t.outstanding() == 0;
   }
   return limit >= t.max_snd_wnd / 2;
+}
+
+// There is more to send than the windows allow: by the congestion window, or by the peer's?
+void Stack::Impl::note_window_full(Tcb& t) {
+  if (congestion::window(t.cc) > t.snd_wnd) return;
+  t.flags |= kWindowFull;
+  extra(t).use.full_until = t.snd_max;
 }
 
 // The window allows nothing. Where nothing is in flight either, only a probe can find out when it

@@ -4,6 +4,7 @@
 // few segments and loses none never has one.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -62,6 +63,16 @@ struct UndoState {
   bool resent;  ///< `end`, `ts` are valid
 };
 
+/// How far the congestion window is in use (RFC 7661). Bytes, and ms of our clock.
+struct WindowUse {
+  std::uint32_t most;         ///< in flight, in this period
+  std::uint32_t most_before;  ///< and in the period before
+  std::uint32_t since_ms;     ///< when this period began
+  std::uint32_t full_ms;      ///< when the window was in use last
+  Seq full_until;  ///< with kWindowFull: all before it was sent until the window was full
+  [[nodiscard]] std::uint32_t lately() const { return std::max(most, most_before); }
+};
+
 /// The path's MTU, where it is less than both ends' (path_mtu.cc).
 struct PathState {
   std::uint32_t told;      ///< by a router, and not believed yet; 0: nothing
@@ -83,12 +94,12 @@ struct Extra {
   UndoState undo;
   CubicState cubic;
   HyStart hystart;
+  WindowUse use;
 
   PathState path;
   KeepAlive keepalive;      ///< with kKeepAlive
   nmio::Time user_timeout;  ///< with kUserTimeout
   nmio::Time since;         ///< the peer has acknowledged nothing since, though it might
-  std::uint32_t full_ms;    ///< when the congestion window was in use last
   Seq ecn_recover;          ///< what marks say until then, they said before
   bool ecn_reduced;
 

@@ -10,6 +10,10 @@
 
 namespace stackrig::tcpip {
 
+/// L of RFC 3465, for a sender that does not pace (RFC 9406 4.2): an ACK of more grows the window
+/// by so many segments in slow start.
+inline constexpr std::uint32_t kMostSlowStartSegments = 8;
+
 /// Zeros in a new connection. Times in us.
 struct HyStart {
   Seq window_end;           ///< an ACK of it ends the round
@@ -27,7 +31,6 @@ struct HyStart {
   static constexpr unsigned kSamples = 8;                 ///< N_RTT_SAMPLE
   static constexpr std::uint32_t kGrowthDivisor = 4;      ///< CSS_GROWTH_DIVISOR
   static constexpr unsigned kCssRounds = 5;               ///< CSS_ROUNDS
-  static constexpr std::uint32_t kMostSegments = 8;       ///< L, for a sender that does not pace
 
   /// An ACK in slow start; `rtt_us` is 0 where it measured none. True where slow start is over: the
   /// caller sets ssthresh to cwnd.
@@ -63,7 +66,7 @@ struct HyStart {
   }
   /// What cwnd grows by for `bytes` acknowledged.
   [[nodiscard]] std::uint32_t growth(std::uint32_t bytes, std::uint32_t mss) const {
-    const std::uint32_t n = std::min(bytes, kMostSegments * mss);
+    const std::uint32_t n = std::min(bytes, kMostSlowStartSegments * mss);
     return in_css ? n / kGrowthDivisor : n;
   }
 };

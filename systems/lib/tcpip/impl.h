@@ -119,11 +119,12 @@ struct Stack::Impl {
   [[gnu::noinline]] bool on_ack(Tcb& t, const SegmentIn& s);
   void on_new_ack(Tcb& t, const SegmentIn& s);
   void update_window(Tcb& t, const SegmentIn& s);
-  bool window_was_used(const Tcb& t, std::uint32_t in_flight) const;
-  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us);
+  bool window_was_used(Tcb& t, std::uint32_t in_flight);
+  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us, std::uint32_t in_flight);
   void take_acked(Tcb& t, std::uint32_t all);
   void take_acked_inline(Tcb& t, std::uint32_t all);
-  void validate_window(Tcb& t);
+  void validate_window(Tcb& t, std::uint32_t in_flight);
+  void note_use(const Tcb& t, WindowUse& u, std::uint32_t in_flight) const;
   void measure(Tcb& t, const SegmentIn& s);
   void release_acked(Tcb& t, std::uint32_t bytes);
 
@@ -196,7 +197,8 @@ struct Stack::Impl {
   void on_ack_in_recovery(Tcb& t, Seq ack, std::uint32_t bytes);
   void on_retransmit_timeout(Tcb& t);
   void on_board_timeout(Tcb& t);
-  void congested(Tcb& t, std::uint32_t in_flight);
+  void congested(Tcb& t);
+  [[nodiscard]] std::uint32_t carried(const Tcb& t) const;
   void retransmit_one(Tcb& t);
 
   // --- reassembly.cc ---
@@ -252,6 +254,7 @@ struct Stack::Impl {
   bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write) const;
   [[nodiscard]] std::uint32_t send_window(const Tcb& t, std::uint32_t offset) const;
   void on_idle(Tcb& t);
+  void note_window_full(Tcb& t);
   void blocked(Tcb& t);
   /// Sends [snd_una + offset, + limit) of the stream, as far as there is room; returns bytes sent.
   struct Place {

@@ -25,7 +25,7 @@ void Stack::Impl::on_duplicate_ack(Tcb& t) {
   // losses.
   if (t.dup_acks != kDupAckThreshold || (t.has(kLossSeen) && seq_le(t.snd_una, t.recover))) return;
   if (t.has(kPathCut)) judge_longer(t, extra(t), true);
-  congested(t, t.outstanding());
+  congested(t);
   congestion::on_loss(t.cc, kDupAckThreshold, t.mss);
   t.recover = t.snd_max;
   t.flags |= kRecovery | kLossSeen | kOutput;
@@ -70,7 +70,7 @@ void Stack::Impl::on_retransmit_timeout(Tcb& t) {
   }
   if (t.has(kPathCut)) judge_longer(t, extra(t), true);
   // RFC 5681 3.1: a segment that is timed out again leaves ssthresh alone.
-  if (t.retransmits == 1) congested(t, t.outstanding());
+  if (t.retransmits == 1) congested(t);
   congestion::on_rto(t.cc, t.mss);
   t.recover = t.snd_max;
   t.flags = (t.flags & ~kRecovery) | kLossSeen | kRttTainted;
@@ -89,7 +89,7 @@ void Stack::Impl::on_board_timeout(Tcb& t) {
   const bool more = t.has(kLossSeen) && seq_lt(t.snd_una, t.recover);
   if (t.retransmits == 1) {
     if (!more) begin_undo(t, x);
-    congested(t, t.outstanding());
+    congested(t);
   }
   congestion::on_rto(t.cc, t.mss);
   board.lose_all(t, x.board);
@@ -103,11 +103,25 @@ void Stack::Impl::on_board_timeout(Tcb& t) {
   start_retransmit_timer(t);
 }
 
-void Stack::Impl::congested(Tcb& t, std::uint32_t in_flight) {
+// What the path carried when it told of congestion: the window where it was in use (RFC 9438 4.6),
+// else the most that was in flight lately (RFC 7661 4.4.1). Not the flight of this moment (RFC 5681
+// equation 4): where the end of a response is lost, all else is acknowledged when that shows, and a
+// few segments would be taken for what the path carries.
+std::uint32_t Stack::Impl::carried(const Tcb& t) const {
+  const std::uint32_t cwnd = congestion::window(t.cc);
+  if (t.has(kLossSeen) && seq_lt(t.snd_una, t.recover)) {  // cwnd is what recovery made of it
+    return std::min(t.outstanding(), std::max(t.cc.ssthresh, cwnd));
+  }
+  const std::uint32_t lately = has_extra(t) ? extras[t.extra].use.lately() : 0;
+  if (lately == 0) return cwnd;  // nothing was noted: it has grown only where it was in use
+  return std::min(cwnd, 2 * std::max(lately, t.outstanding()));  // so far it may grow
+}
+
+void Stack::Impl::congested(Tcb& t) {
   CubicState unused{};
   const bool is_cubic = config.congestion_control == CongestionControl::cubic;
   congestion::on_congestion(t.cc, config.congestion_control, is_cubic ? extra(t).cubic : unused,
-                            in_flight, t.mss);
+                            carried(t), t.mss);
 }
 
 // The segment at snd_una, whatever the windows say.

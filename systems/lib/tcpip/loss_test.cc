@@ -66,8 +66,9 @@ TEST(Recovery, EachFurtherDuplicateLetsASegmentOutOnceTheWindowAllows) {
   Flight f(CongestionControl::new_reno);
   for (int i = 0; i < 3; ++i) f.ack(0);
   f.all();
-  // 12 out: ssthresh 6, cwnd 6 + 3; three more duplicates reach 12, the fourth sends.
-  for (int i = 0; i < 3; ++i) f.ack(0);
+  // 12 out, of which limited transmit's two do not count (RFC 5681 3.2 step 2): ssthresh 5, cwnd
+  // 5 + 3; four more duplicates reach 12, the fifth sends.
+  for (int i = 0; i < 4; ++i) f.ack(0);
   EXPECT_EQ(f.all(), Flight::V{});
   f.ack(0);
   EXPECT_EQ(f.all(), Flight::V{12});
@@ -103,8 +104,8 @@ TEST(Recovery, WindowIsHalvedAfterwards) {
   Flight f(CongestionControl::reno);
   for (int i = 0; i < 3; ++i) f.ack(0);
   f.all();
-  f.ack(12);  // all 12 of the flight
-  EXPECT_EQ(f.all().size(), 6u);
+  f.ack(12);  // all of the flight: ten of the window, two of limited transmit
+  EXPECT_EQ(f.all().size(), 5u);
 }
 
 TEST(Recovery, DuplicatesAfterATimeoutDoNotStartIt) {  // RFC 6582 3.2 step 2

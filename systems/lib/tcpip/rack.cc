@@ -186,7 +186,7 @@ void Stack::Impl::on_probe_acked(Tcb& t, Extra& x, const SegmentIn& s, bool adva
   } else if (seq_gt(s.ack, p.end)) {
     p.out = false;
     if (t.has(kRecovery)) return;
-    congestion::on_congestion(t.cc, config.congestion_control, x.cubic, t.outstanding(), t.mss);
+    congested(t);
     t.cc.cwnd = std::min(t.cc.cwnd, t.cc.ssthresh);
   } else if (!advanced && s.len == 0 && s.sack_blocks == 0) {
     p.out = false;  // a peer without DSACK: both came

@@ -80,7 +80,7 @@ void Stack::Impl::enter_recovery(Tcb& t, Extra& x, std::uint32_t delivered) {
   // What was sent for what the peer reported is no part of it (RFC 5681 3.2 step 2, RFC 6675 5).
   const std::uint32_t flight = std::min(t.outstanding() + delivered, congestion::window(t.cc));
   begin_undo(t, x);
-  congestion::on_congestion(t.cc, config.congestion_control, x.cubic, flight, t.mss);
+  congested(t);
   x.prr = {std::max(flight, 1U), 0, 0};
   t.recover = t.snd_max;
   t.flags |= kRecovery | kLossSeen | kBoard | kOutput;
