@@ -37,7 +37,7 @@ Tcb* Stack::Impl::allocate() {
   t.extra = LazyPool<Extra>::kNone;
   t.work_next = kNoSlot;
   t.rcv_window = config.receive_window;
-  t.rtt.start(static_cast<std::uint32_t>(config.initial_rto / nmio::kMicrosecond));
+  t.rtt.start(initial_rto_us);
   return &t;
 }
 
@@ -70,6 +70,8 @@ void Stack::Impl::give_extra(Tcb& t) {
 void Stack::Impl::give_back_sender(Tcb& t) {
   if (t.sent_first != Scoreboard::kNone) board.drop(t);
   if (!has_extra(t)) return;
+  // Only those that sent much or lost something teach: others need no lesson, and no time for it.
+  if (t.rtt.srtt8 != 0) paths.learn(remote(t).address, t.rtt.rto_us(min_rto_us), ms);
   extras.give_back(t.extra);
   t.extra = LazyPool<Extra>::kNone;
 }
@@ -314,6 +316,7 @@ Result Stack::Impl::connect(Tcb& t, wire::Endpoint remote, Time at) {
   t.snd_nxt = t.snd_max = t.iss + 1;
   t.mss = kDefaultMss;
   t.flags |= kControl;
+  expect_round_trips(t);
   if (!send_syn(t)) list(t);
   start_retransmit_timer(t);
   return Result::ok;

@@ -17,6 +17,7 @@
 #include "ip/interface.h"
 #include "tcpip/held.h"
 #include "tcpip/isn.h"
+#include "tcpip/known_paths.h"
 #include "tcpip/limits.h"
 #include "tcpip/listeners.h"
 #include "tcpip/scoreboard.h"
@@ -147,6 +148,10 @@ struct Stack::Impl {
   }
   [[gnu::cold]] void give_extra(Tcb& t);
   void give_back_sender(Tcb& t);
+  /// Before the first segment of a connection goes out.
+  void expect_round_trips(Tcb& t) {
+    if (const std::uint32_t rto = paths.rto_us(remote(t).address, ms); rto != 0) t.rtt.start(rto);
+  }
   /// Bytes in the network: what is in flight less what arrived or is taken for lost.
   [[nodiscard]] std::uint32_t pipe(const Tcb& t) const {
     if (!has_extra(t)) return t.outstanding();
@@ -330,6 +335,7 @@ struct Stack::Impl {
   std::uint32_t ms = 0;  ///< the timestamp clock, and what is remembered in milliseconds
   std::uint32_t us = 0;  ///< round trips
   std::uint32_t min_rto_us = 0;
+  std::uint32_t initial_rto_us = 0;
   std::uint32_t min_rto_ms = 0;
   bool watches_peers = false;  ///< keep-alive or a user timeout holds for all connections
   std::uint32_t probe_ack_delay_us = 0;
@@ -357,6 +363,7 @@ struct Stack::Impl {
   TimeWaitRing time_wait;
   HoldPool holds;
   Scoreboard board;
+  KnownPaths paths;
   LazyPool<Extra> extras;  ///< as many as connections: there is always one
   Listeners listeners;
   SynCookies cookies;

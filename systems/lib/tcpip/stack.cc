@@ -87,6 +87,7 @@ Stack::Impl::Impl(const Config& cfg, nmio::PacketMemory& m, nmio::TxBatch& o)
   max_half_open = std::min(cfg.max_backlog, std::max(1U, cfg.max_connections / 2));
   min_rto_us = static_cast<std::uint32_t>(cfg.min_rto / nmio::kMicrosecond);
   min_rto_ms = min_rto_us / 1000;
+  initial_rto_us = static_cast<std::uint32_t>(cfg.initial_rto / nmio::kMicrosecond);
   watches_peers = cfg.keepalive.idle != 0 || cfg.user_timeout != 0;
   probe_ack_delay_us = static_cast<std::uint32_t>(cfg.peer_ack_delay / nmio::kMicrosecond);
   max_held_each = std::max(4U, cfg.max_held_chunks / 4);
@@ -128,6 +129,7 @@ void Stack::Impl::init(Time at) {
   time_wait.clear();
   board.clear();
   extras.clear();
+  paths.clear();
   listeners.clear();
   waiting_for_arp.assign((config.max_connections + 63) / 64, 0);
   half_open = 0;

@@ -97,7 +97,7 @@ struct Config {
   /// How long peers are taken to delay an ACK: what a tail loss probe for a single segment waits
   /// beyond two round trips (RFC 8985 7.2, WCDelAckT).
   Time peer_ack_delay = 50 * nmio::kMillisecond;
-  Time initial_rto = nmio::kSecond;     ///< RFC 6298
+  Time initial_rto = nmio::kSecond;     ///< RFC 6298, to a peer that is not known (known_paths.h)
   Time time_wait = 60 * nmio::kSecond;  ///< 2 MSL
   Time fin_wait_2_timeout = 60 * nmio::kSecond;
   KeepAlive keepalive = {0, 75 * nmio::kSecond, 9};  ///< of every connection; RFC 1122: off

@@ -119,7 +119,11 @@ void Stack::Impl::on_slow_timer_of_kind(Tcb& t) {
   }
   ++c->rto_fired;
   ++c->retransmits;
-  ++t.backoff;
+  if (t.rtt.rttvar4 < initial_rto_us) {
+    t.rtt.start(initial_rto_us);  // what was known of the path was worth one try
+  } else {
+    ++t.backoff;
+  }
   t.flags |= kSynRetransmitted | kRttTainted | kControl;
   send_syn(t);
   start_retransmit_timer(t);

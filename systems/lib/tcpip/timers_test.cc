@@ -76,6 +76,51 @@ TEST(LostSynAck, IsSentAgainUntilThePeerIsGivenUp) {
   EXPECT_TRUE(s.app.ended.empty()) << "the application never heard of it";
 }
 
+// RFC 9040: what a connection learned of the path, the next one begins with.
+struct KnownPath : ::testing::Test {
+  void SetUp() override {
+    s.listen();
+    wire::TcpOptions o = mss_option(1000);
+    o.sack_permitted = true;
+    s.establish(o, 65535, 100 * kMillisecond);
+    s.stack.tcp_write(*s.app.tcb, body, 1, body.size(), s.now);
+    s.tick();
+    s.now += 100 * kMillisecond;
+    s.in(s.data("", 0, 20000));
+    s.in(s.data("", 0, 20000, kRst | kAck));
+    s.forget();
+  }
+  /// How long until the SYN-ACK to `from` goes again.
+  Time again(wire::Ipv4Address from) {
+    s.in({.flags = kSyn, .seq = 100, .from = from, .from_port = 4001});
+    EXPECT_EQ(s.out().flags(), kSyn | kAck);
+    const Time wait = s.until_output(100 * kSecond);
+    EXPECT_EQ(s.out().flags(), kSyn | kAck);
+    return wait;
+  }
+  Script s;
+  StringOwner body{pattern(20000)};
+};
+
+TEST_F(KnownPath, ALostSynAckCostsRoundTripsNotASecond) {
+  EXPECT_TIME(again(kPeerIp), 300 * kMillisecond);  // SRTT + 4 RTTVAR, of two samples of 100 ms
+  // Not answered either: what was known may hold no more.
+  for (const Time wait : {1, 2, 4, 8}) {
+    EXPECT_TIME(s.until_output(100 * kSecond), wait * kSecond);
+    s.out();
+  }
+}
+
+TEST_F(KnownPath, OfOnePeerSaysNothingOfAnother) {
+  EXPECT_TIME(again({kPeerIp.value + 1}), kSecond);
+}
+
+TEST_F(KnownPath, IsForgottenAfterTenMinutes) {
+  s.advance(600 * kSecond);
+  s.forget();
+  EXPECT_TIME(again(kPeerIp), kSecond);
+}
+
 TEST(LostData, IsSentAgainAtTheRtoWithBackOff) {
   Script s;
   s.listen();
