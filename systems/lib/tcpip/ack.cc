@@ -89,14 +89,15 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
   }
 }
 
-// A window that was not used is no reason to grow it (RFC 7661 4.1: half of it in slow start). It
-// was, by all that was sent until it was full.
+// A window that was not used is no reason to grow it (RFC 7661 4.2: in slow start half of it must
+// have been, of late). It was, by all that was sent until it was full.
 bool Stack::Impl::window_was_used(Tcb& t, std::uint32_t in_flight) {
   if (t.has(kWindowFull)) {
     if (seq_lt(t.snd_una, extra(t).use.full_until)) return true;
     t.flags &= ~kWindowFull;
   }
-  return t.cc.cwnd < t.cc.ssthresh ? 2 * in_flight >= t.cc.cwnd : in_flight + t.mss >= t.cc.cwnd;
+  if (t.cc.cwnd >= t.cc.ssthresh) return in_flight + t.mss >= t.cc.cwnd;
+  return 2 * in_flight >= t.cc.cwnd || (has_extra(t) && 2 * extra(t).use.lately() >= t.cc.cwnd);
 }
 
 void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us,

@@ -84,6 +84,19 @@ TEST(WindowUse, AllThatWasSentUntilTheWindowWasFullCountsForIt) {
   EXPECT_EQ(t.cc.cwnd, 11'000U);
 }
 
+TEST(WindowUse, InSlowStartItGrowsToTwiceWhatWasInFlight) {
+  Config c = sender_config();
+  c.congestion_control = CongestionControl::cubic;
+  Responses r(10, c);
+  r.deliver();
+  EXPECT_EQ(r.f.tcb().cc.cwnd, 20'000U);
+  for (unsigned i = 0; i < 10; ++i) {
+    r.write(10);
+    r.deliver();
+  }
+  EXPECT_LE(r.f.tcb().cc.cwnd, 21'000U);
+}
+
 TEST(WindowUse, WhatFitsDoesNotMakeItGrow) {
   Responses r(8);
   Tcb& t = r.f.tcb();
