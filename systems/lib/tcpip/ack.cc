@@ -91,17 +91,17 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
 
 // A window that was not used is no reason to grow it (RFC 7661 4.2: in slow start half of it must
 // have been, of late). It was, by all that was sent until it was full.
-bool Stack::Impl::window_was_used(Tcb& t, std::uint32_t in_flight) {
+bool Stack::Impl::window_was_used_lately(Tcb& t) {
+  const WindowUse& u = extra(t).use;
   if (t.has(kWindowFull)) {
-    if (seq_lt(t.snd_una, extra(t).use.full_until)) return true;
+    if (seq_lt(t.snd_una, u.full_until)) return true;
     t.flags &= ~kWindowFull;
   }
-  if (t.cc.cwnd >= t.cc.ssthresh) return in_flight + t.mss >= t.cc.cwnd;
-  return 2 * in_flight >= t.cc.cwnd || (has_extra(t) && 2 * extra(t).use.lately() >= t.cc.cwnd);
+  return t.cc.cwnd < t.cc.ssthresh && 2 * u.lately() >= t.cc.cwnd;
 }
 
-void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us,
-                              std::uint32_t in_flight) {
+// snd_una has moved by `bytes`.
+void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us) {
   const bool is_cubic = config.congestion_control == CongestionControl::cubic;
   if (!is_cubic && !has_extra(t)) {
     congestion::on_ack(t.cc, bytes, t.mss);
@@ -109,7 +109,7 @@ void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us,
   }
   Extra& x = extra(t);
   x.use.full_ms = ms;
-  note_use(t, x.use, in_flight);
+  note_use(t, x.use, bytes);
   if (!is_cubic) {
     congestion::on_ack(t.cc, bytes, t.mss);
     return;
@@ -163,8 +163,9 @@ void Stack::Impl::take_acked(Tcb& t, std::uint32_t all) {
 }
 
 // The most that was in flight within the last one or two periods (RFC 7661 4.2, 4.3: pipeACK, here
-// of what went out, which an ACK that is late or lost does not change).
-void Stack::Impl::note_use(const Tcb& t, WindowUse& u, std::uint32_t in_flight) const {
+// of what went out, which an ACK that is late or lost does not change). snd_una has moved by
+// `bytes`.
+void Stack::Impl::note_use(const Tcb& t, WindowUse& u, std::uint32_t bytes) const {
   const std::uint32_t age = ms - u.since_ms;
   const std::uint32_t period = std::max(1'000U, 3 * t.rtt.srtt_us() / 1000);
   if (age >= period) {
@@ -172,16 +173,16 @@ void Stack::Impl::note_use(const Tcb& t, WindowUse& u, std::uint32_t in_flight) 
     u.most = 0;
     u.since_ms = ms;
   }
-  u.most = std::max(u.most, in_flight);
+  u.most = std::max(u.most, t.outstanding() + bytes);
 }
 
 // RFC 7661 4.4.3: a window that was not in use for five minutes is not believed any more; and
 // CUBIC's clock stands still meanwhile (RFC 9438 5.8).
-void Stack::Impl::validate_window(Tcb& t, std::uint32_t in_flight) {
+void Stack::Impl::validate_window(Tcb& t, std::uint32_t bytes) {
   constexpr std::uint32_t kNonValidatedMs = 300'000;
   Extra& x = extra(t);
   WindowUse& u = x.use;
-  note_use(t, u, in_flight);
+  note_use(t, u, bytes);
   cubic::pause(x.cubic, ms);
   if (u.full_ms == 0) u.full_ms = ms;
   if (ms - u.full_ms < kNonValidatedMs) return;
@@ -194,8 +195,7 @@ void Stack::Impl::validate_window(Tcb& t, std::uint32_t in_flight) {
 // snd_una moves, and nothing was reported, lost or sent again by a scoreboard.
 void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   const std::uint32_t all = s.ack - t.snd_una;
-  const std::uint32_t in_flight = t.outstanding();
-  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, in_flight);
+  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, t.outstanding());
   std::uint32_t rtt = 0;
   if (t.has(kFlightOne)) {
     rtt = us - t.rtt_sent_us;
@@ -213,9 +213,9 @@ void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
     on_ack_in_recovery(t, s.ack, all);
   } else {
     if (used) {
-      grow_window(t, all, rtt, in_flight);
+      grow_window(t, all, rtt);
     } else if (has_extra(t)) {
-      validate_window(t, in_flight);
+      validate_window(t, all);
     }
     t.dup_acks = 0;
   }

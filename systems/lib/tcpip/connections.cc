@@ -316,7 +316,7 @@ Result Stack::Impl::connect(Tcb& t, wire::Endpoint remote, Time at) {
   t.snd_nxt = t.snd_max = t.iss + 1;
   t.mss = kDefaultMss;
   t.flags |= kControl;
-  expect_round_trips(t);
+  if (paths.any()) expect_round_trips(t);
   if (!send_syn(t)) list(t);
   start_retransmit_timer(t);
   return Result::ok;

@@ -120,12 +120,17 @@ struct Stack::Impl {
   [[gnu::noinline]] bool on_ack(Tcb& t, const SegmentIn& s);
   void on_new_ack(Tcb& t, const SegmentIn& s);
   void update_window(Tcb& t, const SegmentIn& s);
-  bool window_was_used(Tcb& t, std::uint32_t in_flight);
-  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us, std::uint32_t in_flight);
+  bool window_was_used(Tcb& t, std::uint32_t in_flight) {
+    const std::uint32_t cwnd = t.cc.cwnd;
+    if ((cwnd < t.cc.ssthresh ? 2 * in_flight : in_flight + t.mss) >= cwnd) return true;
+    return has_extra(t) && window_was_used_lately(t);
+  }
+  [[gnu::noinline]] bool window_was_used_lately(Tcb& t);
+  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us);
   void take_acked(Tcb& t, std::uint32_t all);
   void take_acked_inline(Tcb& t, std::uint32_t all);
-  void validate_window(Tcb& t, std::uint32_t in_flight);
-  void note_use(const Tcb& t, WindowUse& u, std::uint32_t in_flight) const;
+  void validate_window(Tcb& t, std::uint32_t bytes);
+  void note_use(const Tcb& t, WindowUse& u, std::uint32_t bytes) const;
   void measure(Tcb& t, const SegmentIn& s);
   void release_acked(Tcb& t, std::uint32_t bytes);
 
@@ -148,8 +153,8 @@ struct Stack::Impl {
   }
   [[gnu::cold]] void give_extra(Tcb& t);
   void give_back_sender(Tcb& t);
-  /// Before the first segment of a connection goes out.
-  void expect_round_trips(Tcb& t) {
+  /// Before the first segment of a connection goes out, where any path is known.
+  [[gnu::noinline]] void expect_round_trips(Tcb& t) {
     if (const std::uint32_t rto = paths.rto_us(remote(t).address, ms); rto != 0) t.rtt.start(rto);
   }
   /// Bytes in the network: what is in flight less what arrived or is taken for lost.
@@ -259,7 +264,7 @@ struct Stack::Impl {
   bool worth_sending(const Tcb& t, std::uint32_t limit, std::uint64_t rest_of_write) const;
   [[nodiscard]] std::uint32_t send_window(const Tcb& t, std::uint32_t offset) const;
   void on_idle(Tcb& t);
-  void note_window_full(Tcb& t);
+  [[gnu::noinline]] void note_window_full(Tcb& t);
   void blocked(Tcb& t);
   /// Sends [snd_una + offset, + limit) of the stream, as far as there is room; returns bytes sent.
   struct Place {

@@ -23,9 +23,9 @@ class KnownPaths {
     any_ = true;
     place(peer) = {peer, rto_us, now_ms};
   }
+  [[nodiscard]] bool any() const { return any_; }
   /// Retransmission timeout in us; 0: not known, or too long ago.
   [[nodiscard]] std::uint32_t rto_us(wire::Ipv4Address peer, std::uint32_t now_ms) {
-    if (!any_) return 0;
     const Place& p = place(peer);
     return p.peer == peer && now_ms - p.learned_ms < kGoodForMs ? p.rto_us : 0;
   }

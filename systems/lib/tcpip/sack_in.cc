@@ -75,7 +75,7 @@ void Stack::Impl::on_ack_with_board(Tcb& t, const SegmentIn& s) {
   if (advanced && original_arrived(t, x.undo, s)) undo(t, x);
   const bool recovering = t.has(kRecovery);
   if (recovering && seq_ge(t.snd_una, t.recover)) leave_recovery(t, x);
-  if (advanced && !recovering && limited) grow_window(t, acked, sample, before);
+  if (advanced && !recovering && limited) grow_window(t, acked, sample);
   act_on_losses(t, x, delivered, advanced);
   leave_board(t, x);
   c->board_visits = board.visits();
