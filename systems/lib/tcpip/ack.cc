@@ -89,19 +89,17 @@ void Stack::Impl::update_window(Tcb& t, const SegmentIn& s) {
   }
 }
 
-// A window that was not used is no reason to grow it (RFC 7661 4.2: in slow start half of it must
+// A window that was not used is no reason to grow it (RFC 7661 4.3: in slow start half of it must
 // have been, of late). It was, by all that was sent until it was full.
-bool Stack::Impl::window_was_used_lately(Tcb& t) {
-  const WindowUse& u = extra(t).use;
-  if (t.has(kWindowFull)) {
-    if (seq_lt(t.snd_una, u.full_until)) return true;
-    t.flags &= ~kWindowFull;
-  }
-  return t.cc.cwnd < t.cc.ssthresh && 2 * u.lately() >= t.cc.cwnd;
+bool Stack::Impl::window_was_used_lately(const Tcb& t) const {
+  const WindowUse& u = extras[t.extra].use;
+  if (t.has(kWindowFull) && seq_lt(t.snd_una, u.full_until)) return true;
+  return t.cc.cwnd < t.cc.ssthresh && 2 * in_flight_lately(t, u) >= t.cc.cwnd;
 }
 
-// snd_una has moved by `bytes`.
-void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us) {
+// `bytes` of the `in_flight` are acknowledged, and the window was in use.
+void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us,
+                              std::uint32_t in_flight) {
   const bool is_cubic = config.congestion_control == CongestionControl::cubic;
   if (!is_cubic && !has_extra(t)) {
     congestion::on_ack(t.cc, bytes, t.mss);
@@ -109,7 +107,7 @@ void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us)
   }
   Extra& x = extra(t);
   x.use.full_ms = ms;
-  note_use(t, x.use, bytes);
+  note_use(t, x.use, in_flight);
   if (!is_cubic) {
     congestion::on_ack(t.cc, bytes, t.mss);
     return;
@@ -162,31 +160,45 @@ void Stack::Impl::take_acked(Tcb& t, std::uint32_t all) {
   take_acked_inline(t, all);
 }
 
-// The most that was in flight within the last one or two periods (RFC 7661 4.2, 4.3: pipeACK, here
-// of what went out, which an ACK that is late or lost does not change). snd_una has moved by
-// `bytes`.
-void Stack::Impl::note_use(const Tcb& t, WindowUse& u, std::uint32_t bytes) const {
+// RFC 7661 4.2: how long what was in flight says something.
+std::uint32_t Stack::Impl::use_period_ms(const Tcb& t) {
+  return std::max(1'000U, 3 * t.rtt.srtt_us() / 1000);
+}
+
+// The most that was in flight within the last one or two periods: RFC 7661's pipeACK, but of what
+// went out, which an ACK that is late or lost does not change. 0: nothing was noted.
+std::uint32_t Stack::Impl::in_flight_lately(const Tcb& t, const WindowUse& u) const {
   const std::uint32_t age = ms - u.since_ms;
-  const std::uint32_t period = std::max(1'000U, 3 * t.rtt.srtt_us() / 1000);
+  const std::uint32_t period = use_period_ms(t);
+  if (age < period) return std::max(u.most, u.most_before);
+  return age < 2 * period ? u.most : 0;
+}
+
+// An ACK came while so much was in flight; snd_una has moved.
+void Stack::Impl::note_use(Tcb& t, WindowUse& u, std::uint32_t in_flight) const {
+  const std::uint32_t age = ms - u.since_ms;
+  const std::uint32_t period = use_period_ms(t);
   if (age >= period) {
     u.most_before = age < 2 * period ? u.most : 0;
     u.most = 0;
     u.since_ms = ms;
   }
-  u.most = std::max(u.most, t.outstanding() + bytes);
+  u.most = std::max(u.most, in_flight);
+  if (t.has(kWindowFull) && seq_ge(t.snd_una, u.full_until)) t.flags &= ~kWindowFull;
 }
 
 // RFC 7661 4.4.3: a window that was not in use for five minutes is not believed any more; and
 // CUBIC's clock stands still meanwhile (RFC 9438 5.8).
-void Stack::Impl::validate_window(Tcb& t, std::uint32_t bytes) {
+void Stack::Impl::validate_window(Tcb& t, std::uint32_t in_flight) {
   constexpr std::uint32_t kNonValidatedMs = 300'000;
   Extra& x = extra(t);
   WindowUse& u = x.use;
-  note_use(t, u, bytes);
+  note_use(t, u, in_flight);
   cubic::pause(x.cubic, ms);
   if (u.full_ms == 0) u.full_ms = ms;
   if (ms - u.full_ms < kNonValidatedMs) return;
   u.full_ms = ms;
+  cubic::restart(x.cubic);
   t.cc.ssthresh = std::max(t.cc.ssthresh, t.cc.cwnd / 4 * 3);
   t.cc.cwnd = std::max(t.cc.cwnd / 2,
                        std::min<std::uint32_t>(t.cc.cwnd, config.initial_window_segments * t.mss));
@@ -195,7 +207,8 @@ void Stack::Impl::validate_window(Tcb& t, std::uint32_t bytes) {
 // snd_una moves, and nothing was reported, lost or sent again by a scoreboard.
 void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
   const std::uint32_t all = s.ack - t.snd_una;
-  const bool used = !s.has(wire::kTcpEce) && window_was_used(t, t.outstanding());
+  const bool marked = s.has(wire::kTcpEce) && t.has(kEcnOn);
+  const bool used = !marked && window_was_used(t, t.outstanding());
   std::uint32_t rtt = 0;
   if (t.has(kFlightOne)) {
     rtt = us - t.rtt_sent_us;
@@ -213,9 +226,9 @@ void Stack::Impl::on_new_ack(Tcb& t, const SegmentIn& s) {
     on_ack_in_recovery(t, s.ack, all);
   } else {
     if (used) {
-      grow_window(t, all, rtt);
-    } else if (has_extra(t)) {
-      validate_window(t, all);
+      grow_window(t, all, rtt, t.in_flight() + all);
+    } else if (has_extra(t) && !marked) {
+      validate_window(t, t.in_flight() + all);
     }
     t.dup_acks = 0;
   }

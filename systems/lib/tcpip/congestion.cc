@@ -21,12 +21,15 @@ void start(Congestion& c, std::uint32_t mss, std::uint32_t segments) {
 void on_ack(Congestion& c, std::uint32_t bytes, std::uint32_t mss) {
   if (c.cwnd >= kMaxWindow) return;
   if (c.cwnd < c.ssthresh) {
-    c.cwnd += std::min(bytes, kMostSlowStartSegments * mss);
+    c.cwnd = std::min(c.cwnd + std::min(bytes, kMostSlowStartSegments * mss), c.ssthresh);
     return;
   }
+  // A segment per round trip (RFC 5681 3.1), which acknowledges whole segments: with 2.5 of them as
+  // its window a sender has two under way, and would wait for a round trip and a quarter.
+  const std::uint32_t usable = std::max(c.cwnd - c.cwnd % mss, mss);
   c.acked += bytes;
-  if (c.acked >= c.cwnd) {
-    c.acked -= c.cwnd;
+  if (c.acked >= usable) {
+    c.acked = c.acked > c.cwnd ? c.acked - c.cwnd : 0;
     c.cwnd += mss;
   }
 }
@@ -39,18 +42,18 @@ void on_ack(Congestion& c, CubicState& cubic, HyStart& hystart, const CubicAck& 
   }
   const bool first = c.ssthresh == ~std::uint32_t{0};  // RFC 9406 4.3: only the first slow start
   if (first && hystart.on_ack(a.ack, a.snd_nxt, a.rtt_us)) c.ssthresh = c.cwnd;
-  c.cwnd += hystart.growth(a.bytes, a.mss);
+  c.cwnd = std::min(c.cwnd + hystart.growth(a.bytes, a.mss), std::max(c.cwnd, c.ssthresh));
 }
 
-void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic, std::uint32_t carried,
+void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic, std::uint32_t trusted,
                    std::uint32_t mss) {
   c.acked = 0;
   if (kind != CongestionControl::cubic) {
-    c.ssthresh = std::max(carried / 2, 2 * mss);  // RFC 5681 equation (4)
+    c.ssthresh = std::max(trusted / 2, 2 * mss);  // RFC 5681 equation (4)
     return;
   }
-  cubic::on_congestion(cubic, carried);
-  c.ssthresh = std::max(static_cast<std::uint32_t>(carried * cubic::kBeta), 2 * mss);
+  cubic::on_congestion(cubic, trusted);
+  c.ssthresh = std::max(static_cast<std::uint32_t>(trusted * cubic::kBeta), 2 * mss);
 }
 
 void on_loss(Congestion& c, unsigned dup_acks, std::uint32_t mss) {

@@ -38,8 +38,8 @@ struct CubicAck {
   Seq ack, snd_nxt;
 };
 void on_ack(Congestion& c, CubicState& cubic, HyStart& hystart, const CubicAck& a);
-/// The network told of congestion while it carried so many bytes: what ssthresh is from now on.
-void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic, std::uint32_t carried,
+/// The network told of congestion while it was trusted with so many bytes: ssthresh from now on.
+void on_congestion(Congestion& c, CongestionControl kind, CubicState& cubic, std::uint32_t trusted,
                    std::uint32_t mss);
 /// Fast recovery without SACK begins, after on_congestion() and `dup_acks` duplicates.
 void on_loss(Congestion& c, unsigned dup_acks, std::uint32_t mss);

@@ -316,7 +316,7 @@ Result Stack::Impl::connect(Tcb& t, wire::Endpoint remote, Time at) {
   t.snd_nxt = t.snd_max = t.iss + 1;
   t.mss = kDefaultMss;
   t.flags |= kControl;
-  if (paths.any()) expect_round_trips(t);
+  if (paths.any()) wait_as_known(t);
   if (!send_syn(t)) list(t);
   start_retransmit_timer(t);
   return Result::ok;

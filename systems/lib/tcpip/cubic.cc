@@ -69,4 +69,8 @@ void pause(CubicState& s, std::uint32_t since_ms) {
   s.paused_ms = since_ms;
 }
 
+void restart(CubicState& s) {
+  s.in_epoch = false;
+}
+
 }  // namespace stackrig::tcpip::cubic

@@ -36,6 +36,8 @@ void on_congestion(CubicState& s, std::uint32_t cwnd);
 /// The sender does not use its window since `since_ms`: until the next on_ack(), time does not
 /// count (4.2, 5.8).
 void pause(CubicState& s, std::uint32_t since_ms);
+/// The window was cut though nothing was lost: the curve begins anew from what it is then (4.2).
+void restart(CubicState& s);
 
 }  // namespace cubic
 }  // namespace stackrig::tcpip

@@ -27,7 +27,7 @@ bool Stack::Impl::agrees_to_ecn(const Tcb& t, const SegmentIn& s) {
 // A SYN that was lost goes again without asking: there are devices that drop it for that (6.1.1.1).
 std::uint8_t Stack::Impl::ecn_of_syn(Tcb& t, bool ack) {
   if (ack) return t.has(kEcnOn) ? wire::kTcpEce : 0;
-  if (config.ecn != Ecn::request || t.has(kSynRetransmitted)) {
+  if (config.ecn != Ecn::request || t.backoff != 0) {
     t.flags &= ~kEcnAsked;
     return 0;
   }

@@ -82,7 +82,7 @@ std::uint32_t Stack::Impl::send_window(const Tcb& t, std::uint32_t offset) const
 void Stack::Impl::on_idle(Tcb& t) {
   if (ms - t.last_sent_ms <= t.rtt.rto_us(min_rto_us) / 1000) return;
   congestion::on_idle_restart(t.cc, t.mss, config.initial_window_segments);
-  if (has_extra(t)) cubic::pause(extra(t).cubic, t.last_sent_ms);
+  if (has_extra(t)) cubic::restart(extra(t).cubic);
 }
 
 // The sender's side of the silly window syndrome (RFC 9293 3.8.6.2.1), and Nagle's rule.

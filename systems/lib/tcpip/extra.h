@@ -4,7 +4,6 @@
 // few segments and loses none never has one.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -68,9 +67,8 @@ struct WindowUse {
   std::uint32_t most;         ///< in flight, in this period
   std::uint32_t most_before;  ///< and in the period before
   std::uint32_t since_ms;     ///< when this period began
-  std::uint32_t full_ms;      ///< when the window was in use last
+  std::uint32_t full_ms;      ///< when an ACK found the window in use last
   Seq full_until;  ///< with kWindowFull: all before it was sent until the window was full
-  [[nodiscard]] std::uint32_t lately() const { return std::max(most, most_before); }
 };
 
 /// The path's MTU, where it is less than both ends' (path_mtu.cc).

@@ -10,7 +10,7 @@
 
 namespace stackrig::tcpip {
 
-/// L of RFC 3465, for a sender that does not pace (RFC 9406 4.2): an ACK of more grows the window
+/// L of RFC 3465, for a sender that does not pace (RFC 9406 4.3): an ACK of more grows the window
 /// by so many segments in slow start.
 inline constexpr std::uint32_t kMostSlowStartSegments = 8;
 

@@ -120,17 +120,19 @@ struct Stack::Impl {
   [[gnu::noinline]] bool on_ack(Tcb& t, const SegmentIn& s);
   void on_new_ack(Tcb& t, const SegmentIn& s);
   void update_window(Tcb& t, const SegmentIn& s);
-  bool window_was_used(Tcb& t, std::uint32_t in_flight) {
+  [[nodiscard]] bool window_was_used(const Tcb& t, std::uint32_t in_flight) const {
     const std::uint32_t cwnd = t.cc.cwnd;
     if ((cwnd < t.cc.ssthresh ? 2 * in_flight : in_flight + t.mss) >= cwnd) return true;
     return has_extra(t) && window_was_used_lately(t);
   }
-  [[gnu::noinline]] bool window_was_used_lately(Tcb& t);
-  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us);
+  [[gnu::noinline]] [[nodiscard]] bool window_was_used_lately(const Tcb& t) const;
+  void grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us, std::uint32_t in_flight);
   void take_acked(Tcb& t, std::uint32_t all);
   void take_acked_inline(Tcb& t, std::uint32_t all);
-  void validate_window(Tcb& t, std::uint32_t bytes);
-  void note_use(const Tcb& t, WindowUse& u, std::uint32_t bytes) const;
+  void validate_window(Tcb& t, std::uint32_t in_flight);
+  static std::uint32_t use_period_ms(const Tcb& t);
+  [[nodiscard]] std::uint32_t in_flight_lately(const Tcb& t, const WindowUse& u) const;
+  void note_use(Tcb& t, WindowUse& u, std::uint32_t in_flight) const;
   void measure(Tcb& t, const SegmentIn& s);
   void release_acked(Tcb& t, std::uint32_t bytes);
 
@@ -153,9 +155,11 @@ struct Stack::Impl {
   }
   [[gnu::cold]] void give_extra(Tcb& t);
   void give_back_sender(Tcb& t);
-  /// Before the first segment of a connection goes out, where any path is known.
-  [[gnu::noinline]] void expect_round_trips(Tcb& t) {
-    if (const std::uint32_t rto = paths.rto_us(remote(t).address, ms); rto != 0) t.rtt.start(rto);
+  /// Before the first segment of a connection goes out, where any path is known. Never longer than
+  /// without: whoever shares the address could make others wait.
+  [[gnu::noinline]] void wait_as_known(Tcb& t) {
+    const std::uint32_t rto = paths.rto_us(remote(t).address, ms);
+    if (rto != 0) t.rtt.start(std::min(rto, initial_rto_us));
   }
   /// Bytes in the network: what is in flight less what arrived or is taken for lost.
   [[nodiscard]] std::uint32_t pipe(const Tcb& t) const {
@@ -208,7 +212,7 @@ struct Stack::Impl {
   void on_retransmit_timeout(Tcb& t);
   void on_board_timeout(Tcb& t);
   void congested(Tcb& t);
-  [[nodiscard]] std::uint32_t carried(const Tcb& t) const;
+  [[nodiscard]] std::uint32_t trusted(const Tcb& t) const;
   void retransmit_one(Tcb& t);
 
   // --- reassembly.cc ---

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long round trips to a peer took of late: the timer of the next connection's SYN or SYN-ACK
-// begins with that instead of a second (RFC 9040 3, 4.2: temporal sharing of RTT and RTTVAR), so
-// that on a path which loses segments an opening costs round trips, not seconds.
+// begins with that instead of a second (RFC 9040 6: temporal sharing of RTT and RTTVAR), so that on
+// a path which loses segments an opening costs round trips, not seconds. An address may be shared
+// by hosts far and near (8.3 there): so what is known decides when to try once more, and nothing
+// else.
 #pragma once
 
 #include <array>
@@ -21,12 +23,12 @@ class KnownPaths {
   /// A connection to `peer` ended and would have waited for so long.
   void learn(wire::Ipv4Address peer, std::uint32_t rto_us, std::uint32_t now_ms) {
     any_ = true;
-    place(peer) = {peer, rto_us, now_ms};
+    places_[index(peer)] = {peer, rto_us, now_ms};
   }
   [[nodiscard]] bool any() const { return any_; }
   /// Retransmission timeout in us; 0: not known, or too long ago.
-  [[nodiscard]] std::uint32_t rto_us(wire::Ipv4Address peer, std::uint32_t now_ms) {
-    const Place& p = place(peer);
+  [[nodiscard]] std::uint32_t rto_us(wire::Ipv4Address peer, std::uint32_t now_ms) const {
+    const Place& p = places_[index(peer)];
     return p.peer == peer && now_ms - p.learned_ms < kGoodForMs ? p.rto_us : 0;
   }
   void clear() { *this = {}; }
@@ -37,9 +39,8 @@ class KnownPaths {
     std::uint32_t rto_us = 0;
     std::uint32_t learned_ms = 0;
   };
-  Place& place(wire::Ipv4Address peer) {
-    const std::uint32_t mixed = peer.value * 2654435769U;  // Knuth's multiplicative hash
-    return places_[mixed >> (32 - kPlacesLog2)];
+  static std::uint32_t index(wire::Ipv4Address peer) {
+    return peer.value * 2654435769U >> (32 - kPlacesLog2);  // Knuth's multiplicative hash
   }
 
   std::array<Place, std::size_t{1} << kPlacesLog2> places_{};

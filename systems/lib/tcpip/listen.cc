@@ -53,7 +53,7 @@ void Stack::Impl::on_listen(Tcb& listener, SegmentIn& s, const TimeWaitEntry* ol
   t->state = State::syn_received;
   t->flags |= kHalfOpen | kControl;
   c->half_open_now = ++half_open;
-  if (paths.any()) expect_round_trips(*t);
+  if (paths.any()) wait_as_known(*t);
   if (!send_syn(*t)) list(*t);
   start_retransmit_timer(*t);
 }

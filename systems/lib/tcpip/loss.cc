@@ -103,25 +103,27 @@ void Stack::Impl::on_board_timeout(Tcb& t) {
   start_retransmit_timer(t);
 }
 
-// What the path carried when it told of congestion: the window where it was in use (RFC 9438 4.6),
-// else the most that was in flight lately (RFC 7661 4.4.1). Not the flight of this moment (RFC 5681
-// equation 4): where the end of a response is lost, all else is acknowledged when that shows, and a
-// few segments would be taken for what the path carries.
-std::uint32_t Stack::Impl::carried(const Tcb& t) const {
+// What the path was trusted with when it told of congestion, which ssthresh follows from: the
+// window (RFC 9438 4.6), as far as it was in use. Not the flight of this moment (RFC 5681 equation
+// 4): where the end of a response is lost, all else is acknowledged when that shows, and a few
+// segments would be taken for what the path carries. Nor only what was in flight lately (RFC
+// 7661 4.4.1), but twice that, as far as a window is allowed to grow: it is Linux's way, whose
+// window is held by its growth alone.
+std::uint32_t Stack::Impl::trusted(const Tcb& t) const {
   const std::uint32_t cwnd = congestion::window(t.cc);
   if (t.has(kLossSeen) && seq_lt(t.snd_una, t.recover)) {  // cwnd is what recovery made of it
     return std::min(t.outstanding(), std::max(t.cc.ssthresh, cwnd));
   }
-  const std::uint32_t lately = has_extra(t) ? extras[t.extra].use.lately() : 0;
-  if (lately == 0) return cwnd;  // nothing was noted: it has grown only where it was in use
-  return std::min(cwnd, 2 * std::max(lately, t.outstanding()));  // so far it may grow
+  const std::uint32_t lately = has_extra(t) ? in_flight_lately(t, extras[t.extra].use) : 0;
+  const std::uint32_t initial = config.initial_window_segments * t.mss;  // of any path
+  return std::min({cwnd, t.max_snd_wnd, 2 * std::max({lately, t.outstanding(), initial})});
 }
 
 void Stack::Impl::congested(Tcb& t) {
   CubicState unused{};
   const bool is_cubic = config.congestion_control == CongestionControl::cubic;
   congestion::on_congestion(t.cc, config.congestion_control, is_cubic ? extra(t).cubic : unused,
-                            carried(t), t.mss);
+                            trusted(t), t.mss);
 }
 
 // The segment at snd_una, whatever the windows say.

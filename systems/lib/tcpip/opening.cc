@@ -165,11 +165,11 @@ bool Stack::Impl::is_cookie_for(Tcb& t, const SegmentIn& s) {
 void Stack::Impl::established(Tcb& t, SegmentIn& s) {
   leave_backlog(t);
   stop_timer(t);
+  const bool syn_lost = t.backoff != 0;  // one more try after a path's known time proves nothing
   t.backoff = t.retransmits = 0;
   measure(t, s);
   t.snd_una = t.snd_nxt = t.snd_max = t.rtt_seq = t.iss + 1;
   t.recover = t.iss;
-  const bool syn_lost = t.has(kSynRetransmitted);
   congestion::start(t.cc, t.mss, syn_lost ? 1 : config.initial_window_segments);
   if (syn_lost && t.rtt.srtt8 == 0) {
     // RFC 6298 (5.7): a SYN that timed out leaves a cautious timer behind.

@@ -48,7 +48,8 @@ void Stack::Impl::on_ack_with_board(Tcb& t, const SegmentIn& s) {
   Extra& x = extra(t);
   const Reports r = reports_of(t, s);
   const std::uint32_t before = pipe(t);
-  const bool limited = !s.has(wire::kTcpEce) && (x.board.lost != 0 || window_was_used(t, before));
+  const bool marked = s.has(wire::kTcpEce) && t.has(kEcnOn);
+  const bool used = x.board.lost != 0 || window_was_used(t, before);
   const bool advanced = seq_gt(s.ack, t.snd_una);
   std::uint32_t delivered = 0;
   std::uint32_t sample = 0;
@@ -71,11 +72,18 @@ void Stack::Impl::on_ack_with_board(Tcb& t, const SegmentIn& s) {
     t.snd_una = s.ack;
     t.snd_nxt = seq_max(t.snd_nxt, s.ack);
   }
+  note_use(t, x.use, before);
   on_probe_acked(t, x, s, advanced, probe_twice);
   if (advanced && original_arrived(t, x.undo, s)) undo(t, x);
   const bool recovering = t.has(kRecovery);
   if (recovering && seq_ge(t.snd_una, t.recover)) leave_recovery(t, x);
-  if (advanced && !recovering && limited) grow_window(t, acked, sample);
+  if (advanced && !recovering && !marked) {
+    if (used) {
+      grow_window(t, acked, sample, before);
+    } else {
+      validate_window(t, before);
+    }
+  }
   act_on_losses(t, x, delivered, advanced);
   leave_board(t, x);
   c->board_visits = board.visits();

@@ -103,7 +103,7 @@ inline constexpr std::uint64_t kKeepAlive = std::uint64_t{1} << 38;    ///< Extr
 inline constexpr std::uint64_t kUserTimeout = std::uint64_t{1} << 39;  ///< Extra::user_timeout
 /// All of the flight went out at rtt_sent_us, and nothing was reported of it: it needs no list.
 inline constexpr std::uint64_t kFlightOne = std::uint64_t{1} << 40;
-/// There was more to send than the congestion window allowed: Extra::use.
+/// There was more to send than the congestion window allowed, until Extra::use.full_until.
 inline constexpr std::uint64_t kWindowFull = std::uint64_t{1} << 41;
 
 class alignas(64) Tcb {

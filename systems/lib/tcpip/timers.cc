@@ -113,14 +113,18 @@ void Stack::Impl::on_slow_timer_of_kind(Tcb& t) {
     on_retransmit_timeout(t);
     return;
   }
-  if (++t.retransmits > config.max_syn_retransmits) {
+  // What is known of the path was worth one try, which counts for nothing: it may be of another
+  // host behind the same address (RFC 9040 8.3).
+  const std::uint32_t known = t.rtt.rto_us(min_rto_us);
+  const bool by_known_time = t.backoff == 0 && known < initial_rto_us;
+  if (!by_known_time && ++t.retransmits > config.max_syn_retransmits) {
     end(t, Ended::timed_out);
     return;
   }
   ++c->rto_fired;
   ++c->retransmits;
-  if (t.rtt.rttvar4 < initial_rto_us) {
-    t.rtt.start(initial_rto_us);  // what was known of the path was worth one try
+  if (by_known_time) {
+    t.rtt.start(std::max(initial_rto_us, 2 * known));
   } else {
     ++t.backoff;
   }

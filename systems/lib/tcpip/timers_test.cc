@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever is lost is recovered, each in its time (RFC 6298, RFC 9293 3.8).
+#include "tcpip/tcb.h"
 #include "tcpip/test_support.h"
 
 namespace stackrig::tcpip::testing {
@@ -86,8 +87,8 @@ struct KnownPath : ::testing::Test {
     s.stack.tcp_write(*s.app.tcb, body, 1, body.size(), s.now);
     s.tick();
     s.now += 100 * kMillisecond;
-    s.in(s.data("", 0, 20000));
-    s.in(s.data("", 0, 20000, kRst | kAck));
+    s.in(s.data("", 0, 10000));
+    s.in(s.data("", 0, 10000, kRst | kAck));
     s.forget();
   }
   /// How long until the SYN-ACK to `from` goes again.
@@ -103,16 +104,45 @@ struct KnownPath : ::testing::Test {
 };
 
 TEST_F(KnownPath, ALostSynAckCostsRoundTripsNotASecond) {
-  EXPECT_TIME(again(kPeerIp), 300 * kMillisecond);  // SRTT + 4 RTTVAR, of two samples of 100 ms
-  // Not answered either: what was known may hold no more.
-  for (const Time wait : {1, 2, 4, 8}) {
+  EXPECT_TIME(again(kPeerIp), 250 * kMillisecond);  // SRTT + 4 RTTVAR, of two samples of 100 ms
+  // Not answered either: what was known may hold no more, and the peer is given up no sooner.
+  for (const Time wait : {1, 2, 4, 8, 16}) {
     EXPECT_TIME(s.until_output(100 * kSecond), wait * kSecond);
     s.out();
   }
+  s.advance(31 * kSecond);
+  EXPECT_EQ(s.stack.counters().half_open_now, 1U);
+  s.advance(2 * kSecond);
+  EXPECT_EQ(s.stack.counters().half_open_now, 0U);
+}
+
+TEST_F(KnownPath, ThatIsLongerThanItWasCostsOneSegmentMoreAndNoWindow) {
+  s.in({.flags = kSyn, .seq = 100, .options = mss_option(1000), .from_port = 4001});
+  const Out synack = s.out();
+  s.until_output(kSecond);
+  s.forget();
+  s.advance(200 * kMillisecond);
+  s.app.tcb = nullptr;
+  s.in({.seq = 101, .ack = synack.seq() + 1, .from_port = 4001});
+  ASSERT_NE(s.app.tcb, nullptr);
+  EXPECT_EQ(s.app.tcb->cc.cwnd, 10'000U) << "not one segment, as after a SYN-ACK that was lost";
+}
+
+TEST_F(KnownPath, ThatWasSlowMakesNobodyWaitLonger) {
+  s.in({.flags = kSyn, .seq = 100, .from_port = 4001});
+  const Out synack = s.out();
+  s.advance(20 * kSecond);
+  s.in({.seq = 101, .ack = synack.seq() + 1, .from_port = 4001});
+  StringOwner more{pattern(20000)};
+  s.stack.tcp_write(*s.app.tcb, more, 1, more.size(), s.now);
+  s.tick();
+  s.in({.flags = kRst | kAck, .seq = 101, .ack = synack.seq() + 1, .from_port = 4001});
+  s.forget();
+  EXPECT_LE(again(kPeerIp), kSecond + kSlack);
 }
 
 TEST_F(KnownPath, OfOnePeerSaysNothingOfAnother) {
-  EXPECT_TIME(again({kPeerIp.value + 1}), kSecond);
+  EXPECT_TIME(again({kPeerIp.value + 987}), kSecond);  // whose place in the table is the same
 }
 
 TEST_F(KnownPath, IsForgottenAfterTenMinutes) {

@@ -106,6 +106,15 @@ TEST(Congestion, SlowStartDoublesAvoidanceAddsOne) {
   EXPECT_EQ(c.cwnd, 21000u);
 }
 
+TEST(Congestion, AvoidanceAddsOnePerRoundTripThoughTheWindowIsNotOfWholeSegments) {
+  Congestion c;
+  c.cwnd = c.ssthresh = 4500;
+  for (int i = 0; i < 4; ++i) congestion::on_ack(c, 1000, 1000);
+  EXPECT_EQ(c.cwnd, 5500u);
+  for (int i = 0; i < 5; ++i) congestion::on_ack(c, 1000, 1000);
+  EXPECT_EQ(c.cwnd, 6500u);
+}
+
 TEST(Congestion, InitialWindowOfLargeSegmentsIsBoundedInBytes) {
   Congestion c;
   congestion::start(c, 8960, 10);

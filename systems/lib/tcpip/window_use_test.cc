@@ -43,12 +43,11 @@ TEST(WindowUse, TheEndOfAResponseThatIsLostDoesNotMakeAFewSegmentsTheWindow) {
   r.f.s.advance(Sender::kRtt);
   r.f.ack(22);              // all but the last two,
   r.f.ack(22, {{23, 24}});  // of which the second arrived
-  const std::uint32_t cwnd = r.f.tcb().cc.cwnd;
-  ASSERT_GE(cwnd, 14'000U);
+  ASSERT_GE(r.f.tcb().cc.cwnd, 20'000U);
   r.f.s.advance(Sender::kRtt);  // RACK's window has passed
   EXPECT_EQ(r.f.sent(), Sender::V{22});
   EXPECT_EQ(r.f.counters().fast_retransmits, 1U);
-  EXPECT_EQ(r.f.tcb().cc.ssthresh, cwnd / 2) << "not half of two";
+  EXPECT_EQ(r.f.tcb().cc.ssthresh, 10'000U) << "half of twice the initial window, not of two";
 }
 
 TEST(WindowUse, AWindowThatNobodyUsedLatelyIsNotWhatThePathCarries) {
@@ -68,7 +67,7 @@ TEST(WindowUse, AWindowThatNobodyUsedLatelyIsNotWhatThePathCarries) {
   r.f.s.advance(Sender::kRtt);
   r.f.ack(r.at - 4, {{r.at - 3, r.at}});
   EXPECT_EQ(r.f.counters().fast_retransmits, 1U);
-  EXPECT_EQ(r.f.tcb().cc.ssthresh, 4'000U) << "half of twice what was in flight";
+  EXPECT_EQ(r.f.tcb().cc.ssthresh, 10'000U) << "half of twice the initial window";
 }
 
 TEST(WindowUse, AllThatWasSentUntilTheWindowWasFullCountsForIt) {
@@ -106,6 +105,30 @@ TEST(WindowUse, WhatFitsDoesNotMakeItGrow) {
     r.write(8);
   }
   EXPECT_EQ(t.cc.cwnd, 10'000U);
+}
+
+TEST(WindowUse, AWindowThatIdlenessCutDoesNotComeBackAtOnce) {
+  Config c = sender_config();
+  c.congestion_control = CongestionControl::cubic;
+  Responses r(60, c);
+  Tcb& t = r.f.tcb();
+  // Congestion avoidance, where Reno's window (RFC 9438 4.3) is beyond the curve.
+  t.cc.ssthresh = t.cc.cwnd;
+  for (unsigned i = 0; i < 60; ++i) {
+    r.deliver();
+    r.write(60);
+  }
+  r.deliver();
+  ASSERT_GT(t.cc.cwnd, 20'000U);
+  r.f.s.advance(10 * kSecond);
+  r.f.s.forget();
+  r.write(30);
+  EXPECT_EQ(t.cc.cwnd, 10'000U) << "RFC 5681 4.1";
+  const auto first = r.f.sent();
+  ASSERT_EQ(first.size(), 10U);
+  r.f.s.advance(Sender::kRtt);
+  r.f.ack(first.back() + 1);
+  EXPECT_LE(t.cc.cwnd, 20'000U);
 }
 
 }  // namespace
