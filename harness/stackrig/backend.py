@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stackrig import paths, registry
 from stackrig.errors import RunError
+from stackrig.templates import environment
 from stackrig.testbed.local import LocalTestbed, Wires
 
 BASELINE = "nginx"
@@ -74,9 +75,7 @@ class Backend:
         return self._rendered([(paths.root() / "baselines" / BASELINE / template).read_text()])[0]
 
     def _rendered(self, texts: list[str]) -> list[str]:
-        from jinja2 import Environment, StrictUndefined
-
-        environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701  (no HTML)
+        templates = environment()
         cores = self.testbed.client.cores[:1]
         settings = registry.load_system(BASELINE).settings
         values = {
@@ -90,4 +89,4 @@ class Backend:
             "tcp_port": PORT,
             "open_files": 20000,
         }
-        return [environment.from_string(text).render(values) for text in texts]
+        return [templates.from_string(text).render(values) for text in texts]

@@ -13,6 +13,7 @@ from stackrig import backend, paths
 from stackrig.errors import RunError, SetupError
 from stackrig.model.base import Scalar
 from stackrig.model.system import Protocol, System
+from stackrig.templates import environment
 from stackrig.testbed.local import LocalTestbed, Wires
 from stackrig.testbed.wiring import PORTS, PREFIX_LENGTH, SERVICES
 from stackrig.zones import Zone, wire_name
@@ -196,18 +197,16 @@ class Server:
     # --- command lines ------------------------------------------------------------------------------------------
 
     def _argv(self) -> list[str]:
-        from jinja2 import Environment, StrictUndefined
-
         plan = self.plan
-        environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701  (no HTML)
+        templates = environment()
         values = self._values()
         program = program_of(plan.system)
         if plan.system.kind == "baseline":
             if plan.system.config_template:
                 template = paths.root() / "baselines" / plan.system.name / plan.system.config_template
-                config = environment.from_string(template.read_text()).render(values)
+                config = templates.from_string(template.read_text()).render(values)
                 self.testbed.server.host.call("put", path=str(self.folder / "server.conf"), data=config)
-            rendered = [environment.from_string(word).render(values) for word in plan.system.command]
+            rendered = [templates.from_string(word).render(values) for word in plan.system.command]
             return [program, *rendered[1:]]
         argv = [program]
         for nic in self.wires.nics:
@@ -218,9 +217,9 @@ class Server:
         for core in plan.cores:
             argv += ["--core", str(core)]
         argv += ["--telemetry", str(self.telemetry)]
-        argv += [environment.from_string(word).render(values) for word in plan.system.arguments]
+        argv += [templates.from_string(word).render(values) for word in plan.system.arguments]
         for zone in plan.zones:
-            argv += [environment.from_string(word).render(values, zone=zone) for word in plan.system.per_zone]
+            argv += [templates.from_string(word).render(values, zone=zone) for word in plan.system.per_zone]
         for name, value in plan.settings.items():
             setting = plan.system.settings[name]
             if setting.arg:

@@ -146,7 +146,7 @@ class Session:
             plan.wire,
         )  # the clock is no matter of sizes or NICs, and watching it takes a second
         asked, dates = self._ask(plan, wiring, corpus, cases, with_date=dated not in self._dated)
-        report = http_gate.judge(cases, asked, corpus.root, answers)
+        report = http_gate.judge(cases, asked, corpus.root, answers, plan.system.differs)
         if isinstance(reference, str):
             report.skipped = [f"answers were not compared with a baseline's: {reference}"]
         if dated in self._dated:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +40,17 @@ def test_a_proxy_is_told_where_its_backend_is(
     said = " ".join(made._argv()) + str(made.put.get("data", ""))  # type: ignore[attr-defined]
     assert "10.77.0.101:8080" in said
     assert "10.77.0.1:80" in said
+
+
+def test_haproxy_takes_its_configuration(tmp_path: Path) -> None:
+    if not (haproxy := shutil.which("haproxy", path="/usr/sbin:/usr/bin")):
+        pytest.skip("not checked: haproxy is not installed")
+    made = proxy("haproxy", tmp_path)
+    made._argv()
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(str(made.put["data"]))  # type: ignore[attr-defined]
+    asked = subprocess.run([haproxy, "-c", "-f", config], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
 
 
 def test_the_backend_serves_the_runs_files_from_the_clients_address(tmp_path: Path) -> None:

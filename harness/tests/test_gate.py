@@ -70,6 +70,19 @@ def judged(host: Host, root: Path, reference: list[gate.Asked], lie: str) -> Rep
     return report
 
 
+def test_a_difference_that_is_described_is_told_and_is_no_fault(
+    host: Host, root: Path, reference: list[gate.Asked]
+) -> None:
+    cases = gate.cases(FILES)
+    asked = list(reference)
+    at = next(i for i, case in enumerate(cases) if case.name == "an unknown version")
+    asked[at] = reference[0]  # answered 200
+    assert len(gate.judge(cases, asked, root, reference).findings) == 1
+    report = gate.judge(cases, asked, root, reference, {"an unknown version": "of a reason"})
+    assert report.findings == []
+    assert "an unknown version: not compared with a baseline's, because of a reason" in report.skipped
+
+
 def test_a_server_that_is_right_passes(host: Host, root: Path, reference: list[gate.Asked]) -> None:
     report = judged(host, root, reference, "")
     assert report.findings == []

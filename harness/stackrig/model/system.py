@@ -111,6 +111,10 @@ class System(Model):
     backend: bool = Field(
         default=False, description="a proxy: the testbed starts a web server behind it, `backend` is where"
     )
+    differs: dict[str, str] = Field(
+        default={},
+        description="cases of the correctness gate whose answers may be others than the peer's, with the reason (http)",
+    )
     floor: bool = Field(
         default=False, description="no server: what the wire itself costs, so that its answers are not judged"
     )
