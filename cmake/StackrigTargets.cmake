@@ -40,7 +40,7 @@ function(stackrig_test name)
   endif()
   add_dependencies(tests ${name})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${_labels}" TIMEOUT 120 RUN_SERIAL ${_serial})
+  set_tests_properties(${name} PROPERTIES LABELS "${_labels}" TIMEOUT 900 RUN_SERIAL ${_serial})
 endfunction()
 
 # stackrig_program(name SOURCES ... DEPS ...): an executable of the project. Target "programs" builds

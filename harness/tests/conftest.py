@@ -134,7 +134,7 @@ def command(*words: str) -> list[str]:
 def cli() -> Cli:
     """The command as a person runs it, to its end."""
 
-    def run(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command(*words), capture_output=True, text=True, timeout=timeout, check=False)
 
     return run

@@ -84,9 +84,7 @@ def _fill(reply: dns.message.Message, question: dns.rrset.RRset) -> None:
         reply.set_rcode(dns.rcode.NXDOMAIN)
 
 
-def udp() -> None:
-    mine = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    mine.bind((ADDRESS, PORT))
+def udp(mine: socket.socket) -> None:
     while True:
         raw, peer = mine.recvfrom(4096)
         if (said := answer(raw, False)) is not None:
@@ -105,5 +103,7 @@ def tcp() -> None:
                     connection.sendall(struct.pack(">H", len(said)) + said)
 
 
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind((ADDRESS, PORT))  # before TCP listens, which is what the tests wait for
 threading.Thread(target=tcp, daemon=True).start()
-udp()
+udp(datagrams)

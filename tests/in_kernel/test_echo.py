@@ -67,12 +67,14 @@ def test_a_stream_cut_at_every_byte(make_server: MakeServer, size: int) -> None:
         for byte in struct.pack(">I", size) + data:
             s.send(bytes([byte]))
         assert read_exactly(s, len(data)) == data
-        # and then in the kernel again
-        for _ in range(3):
+
+        def by_the_kernel() -> bool:
             s.sendall(data)
             assert read_exactly(s, len(data)) == data
+            return server.counters()["kernel.messages"] >= 9
+
+        until(by_the_kernel)  # again, once the loader has given the connection back
     server.stop()
-    assert server.counters()["kernel.messages"] >= 9
 
 
 def test_a_part_of_a_buffer_does_not_come_back(make_server: MakeServer) -> None:
@@ -177,7 +179,7 @@ def test_a_client_that_does_not_read_is_held_back_and_loses_nothing(
         assert sent < total, (
             f"the client was not held back: {server.counters()}, memory {server.memory() - before}"
         )
-        assert server.memory() - before < 64 << 20
+        until(lambda: server.memory() - before < 64 << 20)  # the machine's: others may have a peak
         s.settimeout(60)
 
         def send_rest() -> None:

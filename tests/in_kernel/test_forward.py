@@ -251,7 +251,7 @@ def test_a_slow_sink_slows_its_senders_and_loses_nothing(server: Server, size: i
             for t in threads:
                 t.join(0.5)
         assert max(progress) < each, "the senders are held back"
-        assert server.memory() - before < 200 << 20
+        until(lambda: server.memory() - before < 200 << 20)  # the machine's: others may have a peak
         assert server.counters()["loader.taken"] >= 1
         sink.may_read.set()
         for t in threads:

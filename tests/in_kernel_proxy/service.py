@@ -72,8 +72,8 @@ class Backend:
         with contextlib.suppress(OSError):
             while True:
                 s, _ = self.listener.accept()
+                self.connections.append(s)  # before it is counted: who sees the count finds it
                 self.accepted += 1
-                self.connections.append(s)
                 threading.Thread(target=self._handle, args=(s,), daemon=True).start()
 
     def _handle(self, s: socket.socket) -> None:

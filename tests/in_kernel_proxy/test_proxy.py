@@ -156,7 +156,7 @@ def test_a_client_that_reads_slowly_holds_the_backend_back(make: Make) -> None:
         last = sent
         time.sleep(0.5)
     assert sent < total
-    assert proxy.memory() - before < 64 << 20
+    until(lambda: proxy.memory() - before < 64 << 20)  # the machine's: others may have a peak
     data = read_to_end(s)
     assert len(data) == total
     assert data == block * 96
@@ -242,10 +242,12 @@ def test_a_client_that_vanishes_takes_its_backend_connection_along(make: Make) -
 
 
 def test_a_backend_that_resets_is_no_end_of_an_answer(make: Make) -> None:
+    has_come = threading.Event()
+
     def break_off(s: socket.socket) -> None:
         s.recv(1 << 16)
         s.sendall(b"HTTP/1.1 200 OK\r\n\r\npart")
-        time.sleep(0.1)
+        assert has_come.wait(60)
         reset(s)
 
     proxy, _ = make(handler=break_off)
@@ -255,6 +257,8 @@ def test_a_backend_that_resets_is_no_end_of_an_answer(make: Make) -> None:
         with pytest.raises(ConnectionResetError):
             while part := s.recv(1 << 16):
                 data += part
+                if data.endswith(b"part"):
+                    has_come.set()
     assert data.endswith(b"part")
     nothing_is_left(proxy)
 
@@ -276,7 +280,7 @@ def test_a_backend_that_is_down_is_a_bad_gateway(make: Make) -> None:
 
 
 def test_clients_beyond_the_backends_room_wait_then_are_told(make: Make) -> None:
-    proxy, _ = make("--max-backend-connections", "2", "--wait-ms", "700")
+    proxy, _ = make("--max-backend-connections", "2", "--wait-ms", "5000")
     first, second, third = (proxy.connect() for _ in range(3))
     for s in (first, second):
         s.sendall(get(3))

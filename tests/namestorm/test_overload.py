@@ -117,5 +117,10 @@ def test_what_is_answered_is_right_and_memory_is_flat(server: subprocess.Popen[b
     assert completed > NAMES
     assert lost > 0, "it was no overload"
     assert not any(seen.values()), f"wrong: {seen}"
-    assert resident(server) - before < 2 * MEBIBYTE
+    deadline = (
+        time.monotonic() + 60
+    )  # until the server has seen that the client is gone, whose memory it shares
+    while resident(server) - before >= 2 * MEBIBYTE:
+        assert time.monotonic() < deadline, "memory grows"
+        time.sleep(0.05)
     assert report_of(load(folder, 0.5))["completed"] > NAMES, "and it goes on"

@@ -34,6 +34,7 @@ struct Measured {
   double rate = 0;  ///< of answers, 1/s
   std::uint64_t answers = 0;
   std::uint64_t unanswered = 0;
+  std::uint64_t unsent = 0;  ///< due while the client itself was not run
 };
 
 class DnsAgree : public testing::Test {
@@ -109,6 +110,10 @@ class DnsAgree : public testing::Test {
     m.answers = phase["latency_ns"]["count"];
     for (const Json& one : report["phases"]) {
       for (const auto& [name, count] : one["errors"].items()) {
+        if (name == "unsent") {  // due when this process was not run: it is no answer's fault
+          m.unsent += count.get<std::uint64_t>();
+          continue;
+        }
         EXPECT_EQ(count, 0) << one["name"] << " " << name;
         m.unanswered += count.get<std::uint64_t>();
       }
@@ -143,7 +148,8 @@ class DnsAgree : public testing::Test {
     EXPECT_EQ(m.unanswered, 0U) << who;
     EXPECT_GT(m.rate, kRate / kFactor) << who;
     EXPECT_LT(m.rate, kRate * kFactor) << who;
-    EXPECT_EQ(m.answers, kRate * kSeconds) << who;
+    EXPECT_EQ(m.answers + m.unsent, kRate * kSeconds) << who;
+    EXPECT_LT(m.unsent, kRate * kSeconds / 20) << who;
   }
 
   Folder folder_;

@@ -75,7 +75,7 @@ TEST_F(DnsProgram, AsksNamestormAndFindsEveryAnswerRight) {
   const Json report = run({"--queries", file("queries.txt"), "--expected", file("expected.txt"),
                            "--check-every", "1", "--outstanding", "32"});
   ASSERT_FALSE(report.is_discarded());
-  EXPECT_GT(report["phases"][1]["requests_completed"].get<std::uint64_t>(), 1000U);
+  EXPECT_GE(report["phases"][1]["requests_completed"].get<std::uint64_t>(), 32U);
   for (const auto& [kind, count] : report["phases"][1]["errors"].items())
     EXPECT_EQ(count, 0) << kind;
   EXPECT_EQ(report["outstanding"], 32);

@@ -47,7 +47,7 @@ Json run(const std::string& target, const Words& more = {}) {
 
 /// Of a fixed number of messages; what is lost is waited for only shortly.
 Json run_counted(const std::string& target) {
-  return run(target, {"--messages", std::to_string(kMessages), "--timeout-ms", "300"});
+  return run(target, {"--messages", std::to_string(kMessages), "--timeout-ms", "2000"});
 }
 
 std::uint64_t sum(const Json& report, const char* what) {
@@ -122,7 +122,7 @@ TEST_P(ThroughLibevent, AnInterruptionWritesWhatThereIs) {
 }
 
 TEST_P(ThroughLibevent, AServerThatDiesIsCountedAndNoFailure) {
-  Process client(rigload(at_, {"--duration", "1", "--timeout-ms", "200"}), true);
+  Process client(rigload(at_, {"--duration", "1", "--timeout-ms", "2000"}), true);
   ASSERT_TRUE(client.wait_until_ready()) << client.complained();
   server_->signal(SIGKILL);
   EXPECT_EQ(client.wait(), 0) << client.complained();

@@ -110,7 +110,9 @@ TEST_F(Program, AnInterruptionWritesWhatThereIs) {
 
 TEST_F(Program, AServerThatDiesIsCountedAndNoFailure) {
   const auto server = sandstorm();
-  Process client(rigload({"--path", "/small", "--mode", "keepalive", "--timeout-ms", "50"}), true);
+  Process client(rigload({"--path", "/small", "--mode", "keepalive", "--timeout-ms", "1000",
+                          "--duration", "2"}),
+                 true);
   ASSERT_TRUE(client.wait_until_ready()) << client.complained();
   server->signal(SIGKILL);
   EXPECT_EQ(client.wait(), 0) << client.complained();

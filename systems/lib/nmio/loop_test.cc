@@ -156,7 +156,7 @@ TEST_F(LoopTest, AdaptiveBlocksOnceItHasSpunAndTheOthersNeverDo) {
   std::atomic<bool> stop = false;
   config.spin_for = 0;
   CountedIdle idle{stop, 10};
-  idle.deadline = Clock::now() + kSecond / 100;
+  idle.deadline = Clock::now() + kSecond * 9 / 100;  // below what a loop blocks at most
   const Time deadline = idle.deadline;
   run(queue, batch, idle, config, counters, stop);
   ASSERT_FALSE(queue.waits.empty());
