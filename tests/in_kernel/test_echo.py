@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -196,3 +197,33 @@ def test_a_client_that_does_not_read_is_held_back_and_loses_nothing(
     assert len(got) == len(wanted)
     assert got == wanted
     assert server.counters()["loader.taken"] >= 1
+
+
+def test_a_client_that_is_too_far_ahead_is_put_off_and_loses_nothing(make_server: MakeServer) -> None:
+    """With less room in the send buffer than may wait for it, frames wait as long as the client does not read; the
+    parser cannot end meanwhile, and hands up what comes. Beyond 16 MiB `echo_filter` has to drop it."""
+    size, most = 4096, 16 << 20
+    data = b"".join(struct.pack(">Q", number) * (size // 8) for number in range(3 * most // size))
+    server = make_server("echo", "--send-buffer-kib", "64", "--waiting-kib", "1024")
+    with begin(server, size, receive_buffer=16384) as s:
+        sent = 0
+        s.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while sent < len(data):
+                sent += s.send(data[sent : sent + (1 << 20)])
+        seen = server.counters()
+        assert sent < len(data), f"the client was not held back: {seen}"
+        until(lambda: server.counters()["kernel.put_off"] > 0)
+        assert most <= seen["kernel.up_bytes"] < most + (1 << 20)
+        assert seen["loader.taken"] == 0, "the parser has not ended: nothing else holds the client back"
+
+        s.settimeout(60)
+        sender = threading.Thread(target=send_and_end, args=(s, data[sent:]))
+        sender.start()
+        got = read_to_end(s)
+        sender.join()
+    assert len(got) == len(data)
+    wrong = next((i for i in range(0, len(data), size) if got[i : i + size] != data[i : i + size]), None)
+    assert wrong is None, f"altered or out of order from byte {wrong} on"
+    until(lambda: server.counters()["messages"] == len(data) // size)
+    server.stop()

@@ -42,6 +42,7 @@ bool EchoClient::flush() {
   while (!rest_.empty()) {
     const ssize_t n = ::send(fd(), rest_.data(), rest_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n <= 0) return false;
+    context().programs.note_sent(slot(), static_cast<std::uint64_t>(n));
     rest_.erase(rest_.begin(), rest_.begin() + n);
   }
   return true;

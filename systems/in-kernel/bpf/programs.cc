@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -252,8 +253,15 @@ std::uint64_t Programs::waiting(std::uint32_t slot, int fd) const {
   const std::uint64_t queued = load(outlets_[slot].queued);
   const auto written = bytes_written(fd);
   if (!written) return 0;  // it takes nothing any more
-  const std::uint64_t done = *written - outlets_[slot].base;
-  return queued > done ? queued - done : 0;
+  // Where acknowledgements arrive, `written` may be less than what is not of `queued`.
+  const auto waits = static_cast<std::int64_t>(queued - (*written - outlets_[slot].base));
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(waits, 0));
+}
+
+void Programs::note_sent(std::uint32_t slot, std::uint64_t bytes) {
+  if (!echo_) return;
+  const std::atomic_ref<__u64> base(outlets_[slot].base);
+  base.store(base.load(std::memory_order_relaxed) + bytes, std::memory_order_release);
 }
 
 void Programs::read_counters(std::span<std::uint64_t, COUNTERS> sums) const {

@@ -106,6 +106,11 @@ class Programs {
     return echo_ ? waiting(slot, fd) : 0;
   }
 
+  /// Of a client that was taken and is an outlet (echo): the loader itself has sent so much on its
+  /// socket since it was given to the programs. TCP counts that too, and without knowing of it what
+  /// the programs gave would pass for sent while it still waits.
+  void note_sent(std::uint32_t slot, std::uint64_t bytes);
+
   /// Sum over all cores of each COUNT_.
   void read_counters(std::span<std::uint64_t, COUNTERS> sums) const;
 

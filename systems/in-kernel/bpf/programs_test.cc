@@ -187,6 +187,25 @@ TEST_F(ProgramsTest, OfAClientThatDoesNotReadNoMoreIsTakenThanIsSaid) {
   EXPECT_LT(sent, 32U << 20) << "and the buffers of both sides";
 }
 
+TEST_F(ProgramsTest, WhatTheLoaderSendsItselfDoesNotPassForWhatWasGiven) {
+  Programs programs({.service = Service::echo});
+  const int small = 4096;
+  ::setsockopt(line_.server.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  ::setsockopt(line_.client.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  begin(programs, 4096);
+  const std::string own(1000, 'o'), given(40 * 4096, 'g');
+  for (int i = 0; i < 400; ++i) {
+    say(line_.server, own);
+    programs.note_sent(0, own.size());
+    ASSERT_EQ(hear(line_.client.get(), own.size()), own);
+  }
+  say(line_.client, given);
+  while (programs.seen(0) < given.size()) ::usleep(1000);
+  EXPECT_GT(programs.waiting_on_client(0, line_.server.get()), 0U) << "nobody reads";
+  EXPECT_EQ(hear(line_.client.get(), given.size()), given);
+  while (programs.waiting_on_client(0, line_.server.get()) != 0) ::usleep(1000);
+}
+
 TEST_F(ProgramsTest, ABackendThatIsFullStopsThoseWhoSend) {
   Programs programs({.service = Service::forward, .waiting_frames = 20});
   const Connection backend = connected();
