@@ -21,9 +21,7 @@ struct Path {
   explicit Path(bool sack = true, const Config& c = sender_config(), std::size_t bytes = 400000)
       : s(c), owner(pattern(bytes)) {
     s.listen();
-    wire::TcpOptions o = mss_option(1460);
-    o.sack_permitted = sack;
-    s.establish(o, 65535, 20 * kMillisecond);
+    s.establish(sack ? sack_options(1460) : mss_option(1460), 65535, 20 * kMillisecond);
     s.stack.tcp_write(*s.app.tcb, owner, 1, owner.size(), s.now);
     s.tick();
   }

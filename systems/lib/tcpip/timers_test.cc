@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever is lost is recovered, each in its time (RFC 6298, RFC 9293 3.8).
-#include "tcpip/tcb.h"
-#include "tcpip/test_support.h"
+#include "tcpip/sack_sender.h"
 
 namespace stackrig::tcpip::testing {
 namespace {
@@ -81,9 +80,7 @@ TEST(LostSynAck, IsSentAgainUntilThePeerIsGivenUp) {
 struct KnownPath : ::testing::Test {
   void SetUp() override {
     s.listen();
-    wire::TcpOptions o = mss_option(1000);
-    o.sack_permitted = true;
-    s.establish(o, 65535, 100 * kMillisecond);
+    s.establish(sack_options(), 65535, 100 * kMillisecond);
     s.stack.tcp_write(*s.app.tcb, body, 1, body.size(), s.now);
     s.tick();
     s.now += 100 * kMillisecond;
