@@ -101,17 +101,16 @@ bool Stack::Impl::window_was_used_lately(const Tcb& t) const {
 void Stack::Impl::grow_window(Tcb& t, std::uint32_t bytes, std::uint32_t rtt_us,
                               std::uint32_t in_flight) {
   const bool is_cubic = config.congestion_control == CongestionControl::cubic;
-  if (!is_cubic && !has_extra(t)) {
-    congestion::on_ack(t.cc, bytes, t.mss);
-    return;
+  if (is_cubic || has_extra(t)) {
+    WindowUse& u = extra(t).use;
+    u.full_ms = ms;
+    note_use(t, u, in_flight);
   }
-  Extra& x = extra(t);
-  x.use.full_ms = ms;
-  note_use(t, x.use, in_flight);
   if (!is_cubic) {
     congestion::on_ack(t.cc, bytes, t.mss);
     return;
   }
+  Extra& x = extra(t);
   congestion::on_ack(t.cc, x.cubic, x.hystart,
                      {bytes, t.mss, ms, t.rtt.srtt_us(), rtt_us, t.snd_una, t.snd_max});
 }
